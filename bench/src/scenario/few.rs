@@ -62,7 +62,8 @@ pub(super) fn run(run: &Run) -> Result<Outcome> {
 
 fn uneven(workers: &[u64]) -> Result<f64> {
     match workers {
-        [one, other] => Ok(*one.max(other) as f64 / (*one.min(other)).max(1) as f64),
+        // An idle worker would make it infinite: 999 says enough.
+        [one, other] => Ok((*one.max(other) as f64 / (*one.min(other)).max(1) as f64).min(999.0)),
         _ => Err(format!("two workers were asked for, {} were found", workers.len()).into()),
     }
 }
@@ -75,6 +76,7 @@ mod tests {
     fn the_busier_worker_is_held_against_the_other_whichever_it_is() {
         assert_eq!(uneven(&[200, 100]).expect("two"), 2.0);
         assert_eq!(uneven(&[100, 200]).expect("two"), 2.0);
+        assert_eq!(uneven(&[100_000, 0]).expect("two"), 999.0);
         assert!(uneven(&[1]).is_err());
     }
 }
