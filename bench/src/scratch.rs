@@ -12,9 +12,14 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new() -> Result<Scratch> {
-        let path = project()
-            .join("target/bench")
-            .join(std::process::id().to_string());
+        let runs = project().join("target/bench");
+        for old in fs::read_dir(&runs).into_iter().flatten().flatten() {
+            // Left by a run that was killed: its process is gone.
+            if !Path::new("/proc").join(old.file_name()).exists() {
+                let _ = fs::remove_dir_all(old.path());
+            }
+        }
+        let path = runs.join(std::process::id().to_string());
         fs::create_dir_all(&path)?;
         Ok(Scratch { path })
     }
