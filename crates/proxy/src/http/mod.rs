@@ -1,0 +1,9 @@
+//! HTTP: connections, exchanges, heads, bodies.
+
+pub(crate) mod exchange;
+pub(crate) mod forward;
+pub(crate) mod h1;
+pub(crate) mod head;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod tunnel;

@@ -1,0 +1,280 @@
+//! Field lines: their grammar (row A5), and the names a proxy acts on.
+
+use super::bytes::{TOKEN_CLASS, UNDERSCORE, has_control, is, trim};
+use super::fault::Syntax;
+use super::{Limits, Span};
+
+/// A field name the proxy acts on; everything else is [`Name::Other`].
+#[allow(missing_docs, reason = "each variant is the field of that name")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Name {
+    Host,
+    Connection,
+    KeepAlive,
+    ProxyConnection,
+    TransferEncoding,
+    ContentLength,
+    Te,
+    Trailer,
+    Upgrade,
+    Expect,
+    Forwarded,
+    /// Any name that begins with `X-Forwarded-`.
+    XForwarded,
+    XRealIp,
+    XRequestId,
+    Via,
+    Cookie,
+    Authorization,
+    ProxyAuthorization,
+    ProxyAuthenticate,
+    Accept,
+    AcceptEncoding,
+    UserAgent,
+    Referer,
+    ContentType,
+    Date,
+    Server,
+    Location,
+    SetCookie,
+    RetryAfter,
+    SecWebsocketKey,
+    SecWebsocketVersion,
+    SecWebsocketAccept,
+    Http2Settings,
+    Other,
+}
+
+impl Name {
+    /// The name that `name` is, in any case. Cost: its length picks at most five candidates, each one or two compares of words.
+    #[inline]
+    pub fn of(name: &[u8]) -> Name {
+        match name.len() {
+            2 if is(name, b"te") => Name::Te,
+            3 if is(name, b"via") => Name::Via,
+            4 if is(name, b"host") => Name::Host,
+            4 if is(name, b"date") => Name::Date,
+            6 if is(name, b"accept") => Name::Accept,
+            6 if is(name, b"cookie") => Name::Cookie,
+            6 if is(name, b"expect") => Name::Expect,
+            6 if is(name, b"server") => Name::Server,
+            7 if is(name, b"referer") => Name::Referer,
+            7 if is(name, b"upgrade") => Name::Upgrade,
+            7 if is(name, b"trailer") => Name::Trailer,
+            8 if is(name, b"location") => Name::Location,
+            9 if is(name, b"forwarded") => Name::Forwarded,
+            9 if is(name, b"x-real-ip") => Name::XRealIp,
+            10 if is(name, b"connection") => Name::Connection,
+            10 if is(name, b"user-agent") => Name::UserAgent,
+            10 if is(name, b"keep-alive") => Name::KeepAlive,
+            10 if is(name, b"set-cookie") => Name::SetCookie,
+            11 if is(name, b"retry-after") => Name::RetryAfter,
+            12 if is(name, b"content-type") => Name::ContentType,
+            12 if is(name, b"x-request-id") => Name::XRequestId,
+            13 if is(name, b"authorization") => Name::Authorization,
+            14 if is(name, b"content-length") => Name::ContentLength,
+            14 if is(name, b"http2-settings") => Name::Http2Settings,
+            15 if is(name, b"accept-encoding") => Name::AcceptEncoding,
+            16 if is(name, b"proxy-connection") => Name::ProxyConnection,
+            17 if is(name, b"transfer-encoding") => Name::TransferEncoding,
+            17 if is(name, b"sec-websocket-key") => Name::SecWebsocketKey,
+            18 if is(name, b"proxy-authenticate") => Name::ProxyAuthenticate,
+            19 if is(name, b"proxy-authorization") => Name::ProxyAuthorization,
+            20 if is(name, b"sec-websocket-accept") => Name::SecWebsocketAccept,
+            21 if is(name, b"sec-websocket-version") => Name::SecWebsocketVersion,
+            13.. if is(&name[..12], b"x-forwarded-") => Name::XForwarded,
+            _ => Name::Other,
+        }
+    }
+
+    /// Whether the field speaks to the next hop only, so that it is never forwarded as it came (RFC 9110 7.6.1, 11.7; RFC 9112 6).
+    /// `Content-Length` is among them because outgoing framing is always written anew.
+    pub fn is_hop(self) -> bool {
+        matches!(
+            self,
+            Name::Connection
+                | Name::KeepAlive
+                | Name::ProxyConnection
+                | Name::TransferEncoding
+                | Name::ContentLength
+                | Name::Te
+                | Name::Trailer
+                | Name::Upgrade
+                | Name::Http2Settings
+                | Name::ProxyAuthorization
+                | Name::ProxyAuthenticate
+        )
+    }
+}
+
+/// One field line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Field {
+    /// Its name as it came: any case, never empty, a token.
+    pub name: Span,
+    /// Its value without spaces and tabs around it. No control byte but tab; may have bytes from 0x80.
+    pub value: Span,
+    /// Which it is, if the proxy acts on it.
+    pub known: Name,
+    /// Never forwarded as is: [`Name::is_hop`], or nominated by `Connection` (row D4).
+    pub hop: bool,
+    /// The name has a `_` (row D5).
+    pub underscore: bool,
+}
+
+impl Field {
+    /// Reads one line without its CRLF.
+    #[inline]
+    pub(super) fn parse(buf: &[u8], line: Span) -> Result<Field, Syntax> {
+        let text = line.of(buf);
+        let (name_len, classes) = scan_name(text);
+        if text.get(name_len) != Some(&b':') || name_len == 0 {
+            return Err(name_fault(text, name_len));
+        }
+        let value = &text[name_len + 1..];
+        if has_control(value) {
+            check_controls(value)?;
+        }
+        let name_end = line.start as usize + name_len;
+        let known = Name::of(&text[..name_len]);
+        Ok(Field {
+            name: Span::new(line.start as usize, name_end),
+            value: trimmed(value, name_end + 1),
+            known,
+            hop: known.is_hop(),
+            underscore: classes & UNDERSCORE != 0,
+        })
+    }
+}
+
+/// How many token bytes the line begins with, and which kinds of them.
+#[inline]
+fn scan_name(text: &[u8]) -> (usize, u8) {
+    let mut classes = 0;
+    for (i, &b) in text.iter().enumerate() {
+        let class = TOKEN_CLASS[usize::from(b)];
+        if class == 0 {
+            return (i, classes);
+        }
+        classes |= class;
+    }
+    (text.len(), classes)
+}
+
+/// The span of `value`, which begins at offset `start`, without the spaces and tabs around it.
+#[inline]
+fn trimmed(value: &[u8], start: usize) -> Span {
+    // Nearly every value is one space, then text that ends in no space.
+    if let [b' ', first, .., last] = value
+        && *first > b' '
+        && *last > b' '
+    {
+        return Span::new(start + 1, start + value.len());
+    }
+    let text = trim(value);
+    let before = value
+        .iter()
+        .position(|b| !matches!(b, b' ' | b'\t'))
+        .unwrap_or(0);
+    Span::new(start + before, start + before + text.len())
+}
+
+#[cold]
+fn name_fault(text: &[u8], name_len: usize) -> Syntax {
+    match text.get(name_len) {
+        None => Syntax::NoColon,
+        Some(b' ' | b'\t') if name_len == 0 => Syntax::FoldedLine,
+        Some(b' ' | b'\t') if trim(&text[name_len..]).first() == Some(&b':') => {
+            Syntax::SpaceBeforeColon
+        }
+        Some(b'\r') => Syntax::BareCr,
+        Some(_) => Syntax::FieldName,
+    }
+}
+
+#[cold]
+fn check_controls(value: &[u8]) -> Result<(), Syntax> {
+    match value.iter().find(|b| b.is_ascii_control() && **b != b'\t') {
+        None => Ok(()),
+        Some(b'\r') => Err(Syntax::BareCr),
+        Some(_) => Err(Syntax::ControlByte),
+    }
+}
+
+/// Which known names a head has: one bit a name, so that what is absent is not searched for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Present(u64);
+
+impl Present {
+    #[inline]
+    pub(super) fn add(&mut self, name: Name) {
+        self.0 |= 1 << name as u64;
+    }
+
+    #[inline]
+    pub(super) fn has(self, name: Name) -> bool {
+        self.0 & (1 << name as u64) != 0
+    }
+}
+
+/// Adds a field to those of a head, unless they are too many.
+#[inline]
+pub(super) fn push(
+    all: &mut Vec<Field>,
+    present: &mut Present,
+    field: Field,
+    limits: &Limits,
+) -> Result<(), Syntax> {
+    if all.len() >= limits.fields {
+        return Err(Syntax::TooManyFields);
+    }
+    present.add(field.known);
+    all.push(field);
+    Ok(())
+}
+
+/// The fields of a head while its whole is judged.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    pub(super) buf: &'a [u8],
+    pub(super) all: &'a [Field],
+    pub(super) present: Present,
+}
+
+impl<'a> Fields<'a> {
+    /// Every value of a known name.
+    pub(super) fn values(self, name: Name) -> impl Iterator<Item = &'a [u8]> {
+        let all = if self.present.has(name) {
+            self.all
+        } else {
+            &[]
+        };
+        all.iter()
+            .filter(move |f| f.known == name)
+            .map(move |f| f.value.of(self.buf))
+    }
+
+    /// The value of a name that may stand once.
+    pub(super) fn single(self, name: Name) -> Result<Option<&'a [u8]>, Repeated> {
+        let mut values = self.values(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            _ => Err(Repeated),
+        }
+    }
+}
+
+/// A field that may stand once stands more often.
+#[derive(Debug)]
+pub(super) struct Repeated;
+
+/// Fields of any name, `lower` being in lower case. Shared by requests and responses.
+pub(super) fn named<'a>(
+    fields: &'a [Field],
+    buf: &[u8],
+    lower: &[u8],
+) -> impl Iterator<Item = &'a Field> {
+    fields
+        .iter()
+        .filter(move |f| f.name.of(buf).eq_ignore_ascii_case(lower))
+}
