@@ -7,10 +7,7 @@ use std::time::Duration;
 
 /// Measures Evenkeel next to nginx, HAProxy and a blind relay, in turn and pinned, and writes a dated result.
 #[derive(Parser, Debug)]
-#[command(
-    name = "bench",
-    after_help = "Example: cargo run --release -p bench -- --quick --only small,body"
-)]
+#[command(name = "bench", after_help = "Example: cargo run --release -p bench -- --quick --only small,body")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -57,9 +54,7 @@ pub(crate) enum Command {
         backends: Vec<SocketAddr>,
     },
     /// Open-loop load at a fixed rate; prints one JSON line with the latencies
-    #[command(
-        after_help = "Example: bench pace 127.0.0.1:8000 --rate 5000 --connections 64 --seconds 5"
-    )]
+    #[command(after_help = "Example: bench pace 127.0.0.1:8000 --rate 5000 --connections 64 --seconds 5")]
     Pace {
         /// Where to send
         target: SocketAddr,
@@ -112,8 +107,6 @@ impl Args {
     }
 
     pub(crate) fn result_name(&self) -> &str {
-        self.name
-            .as_deref()
-            .unwrap_or(if self.quick { "quick" } else { "local" })
+        self.name.as_deref().unwrap_or(if self.quick { "quick" } else { "local" })
     }
 }

@@ -23,10 +23,7 @@ impl Backends {
         let addresses = addresses(count)?;
         let label = format!("backends-{count}");
         std::fs::write(scratch.file("1m"), vec![b'x'; 1 << 20])?;
-        let listens: String = addresses
-            .iter()
-            .map(|address| format!("        listen {address} backlog=4096;\n"))
-            .collect();
+        let listens: String = addresses.iter().map(|address| format!("        listen {address} backlog=4096;\n")).collect();
         let config = fill(
             TEMPLATE,
             &[
@@ -43,10 +40,7 @@ impl Backends {
         let log = scratch.file(&format!("{label}.log"));
         let mut process = Child::start("nginx (backends)", cores, &tool("nginx")?, &args, &log)?;
         client::wait_ready(addresses[0], || process.check_alive())?;
-        Ok(Backends {
-            addresses,
-            _process: process,
-        })
+        Ok(Backends { addresses, _process: process })
     }
 
     /// Requests that all of them have taken so far, this question included.
@@ -58,10 +52,7 @@ impl Backends {
 
 fn addresses(count: usize) -> Result<Vec<SocketAddr>> {
     if count <= 3 {
-        return Ok(free_ports(count)?
-            .into_iter()
-            .map(|port| (Ipv4Addr::LOCALHOST, port).into())
-            .collect());
+        return Ok(free_ports(count)?.into_iter().map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect());
     }
     let port = free_ports(1)?[0];
     (1..=u16::try_from(count)?)
@@ -74,10 +65,7 @@ fn addresses(count: usize) -> Result<Vec<SocketAddr>> {
 
 /// The third number under "server accepts handled requests".
 fn taken(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .skip_while(|line| !line.contains("handled requests"))
-        .nth(1)?;
+    let line = status.lines().skip_while(|line| !line.contains("handled requests")).nth(1)?;
     line.split_whitespace().nth(2)?.parse().ok()
 }
 

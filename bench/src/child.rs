@@ -27,23 +27,10 @@ pub(crate) struct Child {
 
 impl Child {
     /// Starts `program` on the given cores; its output goes to `log`.
-    pub(crate) fn start(
-        name: &str,
-        cores: &str,
-        program: &Path,
-        args: &[String],
-        log: &Path,
-    ) -> Result<Child> {
+    pub(crate) fn start(name: &str, cores: &str, program: &Path, args: &[String], log: &Path) -> Result<Child> {
         let out = File::create(log)?;
-        let process = command(cores, program, args)
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .spawn()?;
-        Ok(Child {
-            process,
-            name: name.to_owned(),
-            log: log.to_owned(),
-        })
+        let process = command(cores, program, args).stdout(out.try_clone()?).stderr(out).spawn()?;
+        Ok(Child { process, name: name.to_owned(), log: log.to_owned() })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -54,9 +41,7 @@ impl Child {
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         match self.process.try_wait()? {
             None => Ok(()),
-            Some(status) => {
-                Err(format!("{} ended early ({status}): {}", self.name, tail(&self.log)).into())
-            }
+            Some(status) => Err(format!("{} ended early ({status}): {}", self.name, tail(&self.log)).into()),
         }
     }
 
@@ -66,11 +51,7 @@ impl Child {
             return Err(format!("{} did not end within {limit:?}", self.name).into());
         }
         let status = self.process.wait()?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("{} failed ({status}): {}", self.name, tail(&self.log)).into())
-        }
+        if status.success() { Ok(()) } else { Err(format!("{} failed ({status}): {}", self.name, tail(&self.log)).into()) }
     }
 
     fn signal(&self, signal: Signal) {
@@ -107,21 +88,12 @@ fn command(cores: &str, program: &Path, args: &[String]) -> Command {
     // Each of these execs the next, so the process id we hold is the program's own.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--", "taskset", "-c", cores]);
-    command
-        .arg(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .process_group(0);
+    command.arg(program).args(args).stdin(Stdio::null()).process_group(0);
     command
 }
 
 fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    let from = text
-        .trim_end()
-        .char_indices()
-        .rev()
-        .nth(600)
-        .map_or(0, |(at, _)| at);
+    let from = text.trim_end().char_indices().rev().nth(600).map_or(0, |(at, _)| at);
     text[from..].trim().to_owned()
 }

@@ -8,14 +8,8 @@ use std::time::{Duration, Instant};
 
 /// What a browser sends along; every system gets the same.
 pub(crate) const HEADERS: [(&str, &str); 4] = [
-    (
-        "User-Agent",
-        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-    ),
-    (
-        "Accept",
-        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-    ),
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
     ("Accept-Encoding", "gzip, deflate, br, zstd"),
     ("Cookie", "session=4f9d1c1e8b0a4c53; theme=dark"),
 ];
@@ -58,11 +52,7 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> Result<Vec<u8>> {
     loop {
         if let Some((length, good)) = answer(&held)? {
             if !good {
-                return Err(format!(
-                    "answered {}",
-                    String::from_utf8_lossy(&held[..held.len().min(80)])
-                )
-                .into());
+                return Err(format!("answered {}", String::from_utf8_lossy(&held[..held.len().min(80)])).into());
             }
             if held.len() >= length {
                 return Ok(held);
@@ -111,10 +101,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_200_or_has_no_length_does_not_pass() {
-        assert_eq!(
-            answer(b"HTTP/1.1 502 x\r\nContent-Length: 0\r\n\r\n").expect("well formed"),
-            Some((37, false))
-        );
+        assert_eq!(answer(b"HTTP/1.1 502 x\r\nContent-Length: 0\r\n\r\n").expect("well formed"), Some((37, false)));
         assert!(answer(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }
 }

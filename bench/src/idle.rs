@@ -38,12 +38,7 @@ fn source(i: usize) -> SocketAddrV4 {
 }
 
 fn open(target: SocketAddr, source: SocketAddrV4) -> Result<TcpStream> {
-    let socket = socket_with(
-        AddressFamily::INET,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     bind(&socket, &source)?;
     connect(&socket, &target)?;
     Ok(TcpStream::from(socket))

@@ -56,17 +56,9 @@ impl Load {
         scratch: &Scratch,
     ) -> Result<Window> {
         let settle = Duration::from_millis(300 + self.connections as u64 / 4);
-        let whole = (settle + length + Duration::from_millis(300))
-            .as_secs_f64()
-            .ceil() as u64;
+        let whole = (settle + length + Duration::from_millis(300)).as_secs_f64().ceil() as u64;
         let log = scratch.file("wrk.log");
-        let mut wrk = Child::start(
-            "wrk",
-            self.cores,
-            &tool("wrk")?,
-            &self.arguments(target, whole),
-            &log,
-        )?;
+        let mut wrk = Child::start("wrk", self.cores, &tool("wrk")?, &self.arguments(target, whole), &log)?;
         sleep(settle);
         let from = Sample::take(pid, backends)?;
         sleep(length);
@@ -77,11 +69,7 @@ impl Load {
     }
 
     fn arguments(&self, target: SocketAddr, seconds: u64) -> Vec<String> {
-        let mut args = vec![
-            "-t1".to_owned(),
-            format!("-c{}", self.connections),
-            format!("-d{seconds}s"),
-        ];
+        let mut args = vec!["-t1".to_owned(), format!("-c{}", self.connections), format!("-d{seconds}s")];
         args.extend(["--timeout".to_owned(), "10s".to_owned()]);
         for (name, value) in HEADERS {
             args.extend(["-H".to_owned(), format!("{name}: {value}")]);
@@ -108,12 +96,7 @@ impl Sample {
     fn take(pid: u32, backends: &Backends) -> Result<Sample> {
         let requests = backends.requests()?;
         let at = std::time::Instant::now();
-        Ok(Sample {
-            at,
-            requests,
-            cpu_ns: process::cpu_ns(pid)?,
-            worker_cpu_ns: process::worker_cpu_ns(pid)?,
-        })
+        Ok(Sample { at, requests, cpu_ns: process::cpu_ns(pid)?, worker_cpu_ns: process::worker_cpu_ns(pid)? })
     }
 
     fn until(&self, to: &Sample) -> Result<Window> {
@@ -122,11 +105,7 @@ impl Sample {
         if requests == 0 {
             return Err("no request went through in the counted window".into());
         }
-        let worker_cpu_ns = self
-            .worker_cpu_ns
-            .iter()
-            .zip(&to.worker_cpu_ns)
-            .map(|(a, b)| b.saturating_sub(*a));
+        let worker_cpu_ns = self.worker_cpu_ns.iter().zip(&to.worker_cpu_ns).map(|(a, b)| b.saturating_sub(*a));
         Ok(Window {
             requests,
             seconds: (to.at - self.at).as_secs_f64(),
@@ -138,14 +117,9 @@ impl Sample {
 
 /// Reads wrk's own count of what went wrong.
 fn check(report: &str) -> Result<()> {
-    let (answered, failed) =
-        outcome(report).ok_or_else(|| format!("wrk said: {}", report.trim()))?;
+    let (answered, failed) = outcome(report).ok_or_else(|| format!("wrk said: {}", report.trim()))?;
     if answered == 0 || failed * 1000 > answered {
-        return Err(format!(
-            "{failed} of {answered} requests failed; wrk said: {}",
-            report.trim()
-        )
-        .into());
+        return Err(format!("{failed} of {answered} requests failed; wrk said: {}", report.trim()).into());
     }
     Ok(())
 }
@@ -160,10 +134,7 @@ fn outcome(report: &str) -> Option<(u64, u64)> {
         } else if let Some(count) = line.strip_prefix("Non-2xx or 3xx responses: ") {
             failed += count.parse::<u64>().ok()?;
         } else if let Some(counts) = line.strip_prefix("Socket errors: ") {
-            failed += counts
-                .split([',', ' '])
-                .filter_map(|word| word.parse::<u64>().ok())
-                .sum::<u64>();
+            failed += counts.split([',', ' ']).filter_map(|word| word.parse::<u64>().ok()).sum::<u64>();
         }
     }
     Some((answered?, failed))

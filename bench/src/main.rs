@@ -2,11 +2,7 @@
 //!
 //! One command measures everything in turn, prints ratios next to their targets and writes a dated page under
 //! `bench/results/`. Evenkeel is measured from the outside like its peers; nothing of ours is linked in.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line tool: its output is its job"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool: its output is its job")]
 
 mod args;
 mod backends;
@@ -36,12 +32,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.command {
         Some(Command::Relay { listen, backends }) => relay::run(*listen, backends),
-        Some(Command::Pace {
-            target,
-            rate,
-            connections,
-            seconds,
-        }) => pace::run(*target, *rate, *connections, *seconds),
+        Some(Command::Pace { target, rate, connections, seconds }) => pace::run(*target, *rate, *connections, *seconds),
         None => scenario::run_all(&args),
     };
     match done {

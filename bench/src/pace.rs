@@ -57,9 +57,7 @@ struct Connection {
 impl Load {
     fn open(target: SocketAddr, count: usize) -> Result<Load> {
         let poll = Poll::new()?;
-        let connections = (0..count)
-            .map(|i| Connection::open(target, &poll, i))
-            .collect::<Result<Vec<_>>>()?;
+        let connections = (0..count).map(|i| Connection::open(target, &poll, i)).collect::<Result<Vec<_>>>()?;
         Ok(Load {
             target,
             request: client::request(target, "/"),
@@ -94,15 +92,8 @@ impl Load {
                 };
                 self.send(at, due)?;
             }
-            let until = if next < total {
-                due(next)
-            } else {
-                start + length + GRACE
-            };
-            for i in 0..self
-                .poll
-                .wait(Some(until.saturating_duration_since(Instant::now())))?
-            {
+            let until = if next < total { due(next) } else { start + length + GRACE };
+            for i in 0..self.poll.wait(Some(until.saturating_duration_since(Instant::now())))? {
                 let (token, _) = self.poll.event(i);
                 self.receive(token as usize)?;
             }
@@ -167,20 +158,14 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         poll.add(&stream, token as u64, Flags::IN)?;
-        Ok(Connection {
-            stream,
-            held: Vec::new(),
-            due: None,
-        })
+        Ok(Connection { stream, held: Vec::new(), due: None })
     }
 }
 
 /// In microseconds, of sorted values.
 fn quantile(sorted: &[Duration], q: f64) -> f64 {
     let at = ((sorted.len() as f64 * q).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
-    sorted
-        .get(at)
-        .map_or(f64::NAN, |took| took.as_secs_f64() * 1e6)
+    sorted.get(at).map_or(f64::NAN, |took| took.as_secs_f64() * 1e6)
 }
 
 #[cfg(test)]

@@ -16,31 +16,19 @@ pub(crate) struct Poll {
 
 impl Poll {
     pub(crate) fn new() -> Result<Poll> {
-        Ok(Poll {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            events: Vec::with_capacity(1024),
-        })
+        Ok(Poll { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(1024) })
     }
 
     /// Watches a socket until it is closed.
     pub(crate) fn add(&self, socket: impl AsFd, token: u64, flags: Flags) -> Result<()> {
-        Ok(epoll::add(
-            &self.epoll,
-            socket,
-            epoll::EventData::new_u64(token),
-            flags,
-        )?)
+        Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64(token), flags)?)
     }
 
     /// Waits for events, at most `limit`; none on a timeout or an interrupted wait.
     pub(crate) fn wait(&mut self, limit: Option<Duration>) -> Result<usize> {
         self.events.clear();
         let limit = limit.map(Timespec::try_from).transpose()?;
-        match epoll::wait(
-            &self.epoll,
-            spare_capacity(&mut self.events),
-            limit.as_ref(),
-        ) {
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), limit.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(self.events.len()),
             Err(fault) => Err(fault.into()),
         }

@@ -7,10 +7,7 @@ use std::fs;
 pub(crate) fn cpu_ns(pid: u32) -> Result<u64> {
     let mut total = 0;
     for pid in tree(pid)? {
-        total += threads(pid)?
-            .iter()
-            .map(|thread| thread.cpu_ns)
-            .sum::<u64>();
+        total += threads(pid)?.iter().map(|thread| thread.cpu_ns).sum::<u64>();
     }
     Ok(total)
 }
@@ -18,11 +15,7 @@ pub(crate) fn cpu_ns(pid: u32) -> Result<u64> {
 /// CPU time of each worker: the threads named `worker-N`, else the child processes, else the threads.
 pub(crate) fn worker_cpu_ns(pid: u32) -> Result<Vec<u64>> {
     let threads = threads(pid)?;
-    let named: Vec<u64> = threads
-        .iter()
-        .filter(|t| t.name.starts_with("worker-"))
-        .map(|t| t.cpu_ns)
-        .collect();
+    let named: Vec<u64> = threads.iter().filter(|t| t.name.starts_with("worker-")).map(|t| t.cpu_ns).collect();
     if !named.is_empty() {
         return Ok(named);
     }
@@ -56,15 +49,8 @@ fn threads(pid: u32) -> Result<Vec<Thread>> {
         let Ok(text) = fs::read_to_string(path.join("schedstat")) else {
             continue;
         };
-        let name = fs::read_to_string(path.join("comm"))
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
-        let cpu_ns = text
-            .split_whitespace()
-            .next()
-            .and_then(|word| word.parse().ok())
-            .ok_or("schedstat is empty")?;
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default().trim().to_owned();
+        let cpu_ns = text.split_whitespace().next().and_then(|word| word.parse().ok()).ok_or("schedstat is empty")?;
         found.push(Thread { name, cpu_ns });
     }
     Ok(found)
@@ -77,11 +63,7 @@ fn tree(root: u32) -> Result<Vec<u32>> {
         let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else {
             continue;
         };
-        if let Some(parent) = fs::read_to_string(format!("/proc/{pid}/stat"))
-            .ok()
-            .as_deref()
-            .and_then(parent)
-        {
+        if let Some(parent) = fs::read_to_string(format!("/proc/{pid}/stat")).ok().as_deref().and_then(parent) {
             pairs.push((pid, parent));
         }
     }
@@ -89,12 +71,7 @@ fn tree(root: u32) -> Result<Vec<u32>> {
     let mut next = 0;
     while next < found.len() {
         let above = found[next];
-        found.extend(
-            pairs
-                .iter()
-                .filter(|(_, parent)| *parent == above)
-                .map(|(pid, _)| *pid),
-        );
+        found.extend(pairs.iter().filter(|(_, parent)| *parent == above).map(|(pid, _)| *pid));
         next += 1;
     }
     Ok(found)
@@ -102,12 +79,7 @@ fn tree(root: u32) -> Result<Vec<u32>> {
 
 /// The parent in a line of /proc/PID/stat. The name in parentheses may hold anything, so we count from its end.
 fn parent(stat: &str) -> Option<u32> {
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn pss(rollup: &str) -> Option<u64> {
@@ -127,10 +99,7 @@ mod tests {
 
     #[test]
     fn pss_is_read_in_bytes_and_not_taken_from_its_parts() {
-        assert_eq!(
-            pss("Rss:  10 kB\nPss_Dirty: 3 kB\nPss:    7 kB\n"),
-            Some(7168)
-        );
+        assert_eq!(pss("Rss:  10 kB\nPss_Dirty: 3 kB\nPss:    7 kB\n"), Some(7168));
     }
 
     #[test]

@@ -53,14 +53,7 @@ pub(crate) fn run(listen: SocketAddr, backends: &[SocketAddr]) -> Result<()> {
 fn accept(listener: &TcpListener) -> Result<Option<TcpStream>> {
     match listener.accept() {
         Ok((stream, _)) => Ok(Some(stream)),
-        Err(fault)
-            if matches!(
-                fault.kind(),
-                ErrorKind::WouldBlock | ErrorKind::ConnectionAborted
-            ) =>
-        {
-            Ok(None)
-        }
+        Err(fault) if matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => Ok(None),
         Err(fault) => Err(fault.into()),
     }
 }
@@ -84,21 +77,12 @@ impl Pair {
     fn open(client: TcpStream, backend: SocketAddr, poll: &Poll, slot: usize) -> Result<Pair> {
         // On loopback a connect does not wait.
         let upstream = TcpStream::connect(backend)?;
-        let mut sides = [client, upstream].map(|stream| Side {
-            stream,
-            readable: false,
-            ending: false,
-            ended: false,
-            pending: Vec::new(),
-        });
+        let mut sides =
+            [client, upstream].map(|stream| Side { stream, readable: false, ending: false, ended: false, pending: Vec::new() });
         for (i, side) in sides.iter_mut().enumerate() {
             side.stream.set_nonblocking(true)?;
             side.stream.set_nodelay(true)?;
-            poll.add(
-                &side.stream,
-                slot as u64 * 2 + i as u64,
-                Flags::IN | Flags::OUT | Flags::RDHUP | Flags::ET,
-            )?;
+            poll.add(&side.stream, slot as u64 * 2 + i as u64, Flags::IN | Flags::OUT | Flags::RDHUP | Flags::ET)?;
         }
         Ok(Pair { sides })
     }
@@ -112,8 +96,7 @@ impl Pair {
         at.readable |= flags.intersects(Flags::IN | Flags::RDHUP | Flags::HUP);
         at.ending |= flags.intersects(Flags::RDHUP | Flags::HUP);
         let [client, upstream] = &mut self.sides;
-        let moved =
-            forward(client, upstream, scratch).and_then(|()| forward(upstream, client, scratch));
+        let moved = forward(client, upstream, scratch).and_then(|()| forward(upstream, client, scratch));
         moved.is_ok() && !self.sides.iter().all(|side| side.ended)
     }
 }
@@ -171,9 +154,7 @@ mod tests {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let mut back = stream.try_clone().expect("a second handle");
-                thread::spawn(move || {
-                    std::io::copy(&mut &stream, &mut back).map(|_| back.shutdown(Shutdown::Write))
-                });
+                thread::spawn(move || std::io::copy(&mut &stream, &mut back).map(|_| back.shutdown(Shutdown::Write)));
             }
         });
         at
@@ -181,10 +162,7 @@ mod tests {
 
     #[test]
     fn bytes_and_the_end_pass_both_ways_whatever_their_size() {
-        let listen = SocketAddr::from((
-            [127, 0, 0, 1],
-            crate::scratch::free_ports(1).expect("a port")[0],
-        ));
+        let listen = SocketAddr::from(([127, 0, 0, 1], crate::scratch::free_ports(1).expect("a port")[0]));
         let backend = echo();
         thread::spawn(move || run(listen, &[backend]).map_err(|fault| fault.to_string()));
         for size in [1, 1000, 3_000_000] {
@@ -192,11 +170,7 @@ mod tests {
             let sent: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             let mut writer = client.try_clone().expect("a second handle");
             let copy = sent.clone();
-            thread::spawn(move || {
-                writer
-                    .write_all(&copy)
-                    .and_then(|()| writer.shutdown(Shutdown::Write))
-            });
+            thread::spawn(move || writer.write_all(&copy).and_then(|()| writer.shutdown(Shutdown::Write)));
             let mut back = Vec::new();
             client.read_to_end(&mut back).expect("relayed to its end");
             assert!(back == sent, "{size} bytes came back as {}", back.len());

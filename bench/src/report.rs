@@ -30,29 +30,19 @@ pub(crate) struct Verdict {
 
 impl Outcome {
     pub(crate) fn of(&self, label: &str) -> Option<f64> {
-        self.rows
-            .iter()
-            .find(|row| row.label == label)
-            .map(|row| median(&row.values))
+        self.rows.iter().find(|row| row.label == label).map(|row| median(&row.values))
     }
 
     /// Holds `label` against `to`; nothing to hold if either was not measured.
     pub(crate) fn judge(&mut self, label: &str, to: Option<f64>, of: &str, target: f64) {
         if let (Some(ours), Some(to)) = (self.of(label), to) {
-            self.verdicts.push(Verdict {
-                text: format!("{label} / {of}"),
-                figure: ours / to,
-                target,
-            });
+            self.verdicts.push(Verdict { text: format!("{label} / {of}"), figure: ours / to, target });
         }
     }
 
     /// The lower of nginx's and HAProxy's medians.
     pub(crate) fn best_peer(&self) -> Option<f64> {
-        ["nginx", "haproxy"]
-            .iter()
-            .filter_map(|label| self.of(label))
-            .min_by(f64::total_cmp)
+        ["nginx", "haproxy"].iter().filter_map(|label| self.of(label)).min_by(f64::total_cmp)
     }
 }
 
@@ -73,37 +63,18 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         let _ = writeln!(out, "\n{} ({})", outcome.name, outcome.unit);
         for row in &outcome.rows {
-            let _ = writeln!(
-                out,
-                "  {:<24} {:>10.2}   {}",
-                row.label,
-                median(&row.values),
-                spread(&row.values)
-            );
+            let _ = writeln!(out, "  {:<24} {:>10.2}   {}", row.label, median(&row.values), spread(&row.values));
         }
         for verdict in &outcome.verdicts {
-            let Verdict {
-                text,
-                figure,
-                target,
-            } = verdict;
-            let _ = writeln!(
-                out,
-                "  {:<6} {text}: {figure:.2}, target ≤ {target:.2}",
-                verdict.mark()
-            );
+            let Verdict { text, figure, target } = verdict;
+            let _ = writeln!(out, "  {:<6} {text}: {figure:.2}, target ≤ {target:.2}", verdict.mark());
         }
     }
     out
 }
 
 /// Writes `results/DATE-NAME.md` and `.json`, and returns the page's path.
-pub(crate) fn write(
-    name: &str,
-    command: &str,
-    facts: &[(&'static str, String)],
-    outcomes: &[Outcome],
-) -> Result<PathBuf> {
+pub(crate) fn write(name: &str, command: &str, facts: &[(&'static str, String)], outcomes: &[Outcome]) -> Result<PathBuf> {
     let date = crate::machine::today();
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results");
     std::fs::create_dir_all(&folder)?;
@@ -114,12 +85,7 @@ pub(crate) fn write(
     Ok(page)
 }
 
-fn markdown(
-    date: &str,
-    command: &str,
-    facts: &[(&'static str, String)],
-    outcomes: &[Outcome],
-) -> String {
+fn markdown(date: &str, command: &str, facts: &[(&'static str, String)], outcomes: &[Outcome]) -> String {
     let mut out = format!("# Bench, {date}\n\n`{command}`\n\n");
     for (name, value) in facts {
         let _ = writeln!(out, "- {name}: {value}");
@@ -127,67 +93,35 @@ fn markdown(
     out.push_str("\n| scenario | figure | measured | target | |\n|---|---|---|---|---|\n");
     for outcome in outcomes {
         for verdict in &outcome.verdicts {
-            let Verdict {
-                text,
-                figure,
-                target,
-            } = verdict;
-            let _ = writeln!(
-                out,
-                "| {} | {text} | {figure:.2} | ≤ {target:.2} | {} |",
-                outcome.name,
-                verdict.mark()
-            );
+            let Verdict { text, figure, target } = verdict;
+            let _ = writeln!(out, "| {} | {text} | {figure:.2} | ≤ {target:.2} | {} |", outcome.name, verdict.mark());
         }
     }
     for outcome in outcomes {
-        let _ = writeln!(
-            out,
-            "\n## {}\n\n{}\n\n| | {} | rounds |\n|---|---|---|",
-            outcome.name, outcome.about, outcome.unit
-        );
+        let _ = writeln!(out, "\n## {}\n\n{}\n\n| | {} | rounds |\n|---|---|---|", outcome.name, outcome.about, outcome.unit);
         for row in &outcome.rows {
-            let _ = writeln!(
-                out,
-                "| {} | {:.2} | {} |",
-                row.label,
-                median(&row.values),
-                spread(&row.values)
-            );
+            let _ = writeln!(out, "| {} | {:.2} | {} |", row.label, median(&row.values), spread(&row.values));
         }
     }
     out
 }
 
-fn as_json(
-    date: &str,
-    command: &str,
-    facts: &[(&'static str, String)],
-    outcomes: &[Outcome],
-) -> Value {
+fn as_json(date: &str, command: &str, facts: &[(&'static str, String)], outcomes: &[Outcome]) -> Value {
     let scenarios = outcomes.iter().map(|outcome| {
-        let rows = outcome.rows.iter().map(|row| {
-            json!({ "label": row.label, "median": median(&row.values), "rounds": row.values })
-        });
-        let verdicts = outcome.verdicts.iter().map(|verdict| {
-            json!({ "what": verdict.text, "figure": verdict.figure, "target": verdict.target, "met": verdict.is_met() })
-        });
+        let rows =
+            outcome.rows.iter().map(|row| json!({ "label": row.label, "median": median(&row.values), "rounds": row.values }));
+        let verdicts = outcome.verdicts.iter().map(
+            |verdict| json!({ "what": verdict.text, "figure": verdict.figure, "target": verdict.target, "met": verdict.is_met() }),
+        );
         json!({ "name": outcome.name, "unit": outcome.unit,
                 "rows": rows.collect::<Vec<_>>(), "verdicts": verdicts.collect::<Vec<_>>() })
     });
-    let facts: serde_json::Map<_, _> = facts
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), json!(value)))
-        .collect();
+    let facts: serde_json::Map<_, _> = facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     json!({ "date": date, "command": command, "machine": facts, "scenarios": scenarios.collect::<Vec<_>>() })
 }
 
 fn spread(values: &[f64]) -> String {
-    values
-        .iter()
-        .map(|value| format!("{value:.2}"))
-        .collect::<Vec<_>>()
-        .join(" ")
+    values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -195,19 +129,12 @@ mod tests {
     use super::*;
 
     fn outcome() -> Outcome {
-        let row = |label: &str, values: &[f64]| Row {
-            label: label.to_owned(),
-            values: values.to_vec(),
-        };
+        let row = |label: &str, values: &[f64]| Row { label: label.to_owned(), values: values.to_vec() };
         Outcome {
             name: "small",
             about: String::new(),
             unit: "µs",
-            rows: vec![
-                row("evenkeel", &[8.0, 7.0, 9.0]),
-                row("nginx", &[10.0]),
-                row("haproxy", &[12.0]),
-            ],
+            rows: vec![row("evenkeel", &[8.0, 7.0, 9.0]), row("nginx", &[10.0]), row("haproxy", &[12.0])],
             verdicts: Vec::new(),
         }
     }
@@ -225,13 +152,6 @@ mod tests {
 
     #[test]
     fn a_figure_that_could_not_be_computed_is_unmet() {
-        assert!(
-            !Verdict {
-                text: String::new(),
-                figure: f64::NAN,
-                target: 1.0
-            }
-            .is_met()
-        );
+        assert!(!Verdict { text: String::new(), figure: f64::NAN, target: 1.0 }.is_met());
     }
 }

@@ -4,11 +4,7 @@ use crate::Result;
 
 /// Measures each label once a round and returns its counted values. The first round warms up and is thrown away;
 /// each round begins with another label, so that none always follows the same neighbour.
-pub(crate) fn interleaved(
-    rounds: u32,
-    labels: &[String],
-    mut measure: impl FnMut(usize) -> Result<f64>,
-) -> Result<Vec<Vec<f64>>> {
+pub(crate) fn interleaved(rounds: u32, labels: &[String], mut measure: impl FnMut(usize) -> Result<f64>) -> Result<Vec<Vec<f64>>> {
     let mut values = vec![Vec::new(); labels.len()];
     for round in 0..=rounds as usize {
         for step in 0..labels.len() {

@@ -12,50 +12,18 @@ use crate::systems::{Running, Setup};
 /// The busier worker's CPU time over the other's; 1 is even.
 pub(super) fn run(run: &Run) -> Result<Outcome> {
     let backends = Backends::start(3, BOTH, &run.scratch)?;
-    let setup = Setup {
-        backends: &backends.addresses,
-        routes: 0,
-        workers: 2,
-        cores: BOTH,
-        connections: 64,
-    };
-    let load = Load {
-        connections: 8,
-        path: "/",
-        close: false,
-        script: None,
-        cores: BOTH,
-    };
+    let setup = Setup { backends: &backends.addresses, routes: 0, workers: 2, cores: BOTH, connections: 64 };
+    let load = Load { connections: 8, path: "/", close: false, script: None, cores: BOTH };
     let systems = run.balancers();
-    let running = systems
-        .iter()
-        .map(|system| system.start(&setup, "few", &run.scratch))
-        .collect::<Result<Vec<Running>>>()?;
-    let labels: Vec<String> = systems
-        .iter()
-        .map(|system| system.name().to_owned())
-        .collect();
+    let running = systems.iter().map(|system| system.start(&setup, "few", &run.scratch)).collect::<Result<Vec<Running>>>()?;
+    let labels: Vec<String> = systems.iter().map(|system| system.name().to_owned()).collect();
     let values = interleaved(run.rounds, &labels, |at| {
         let Running { address, process } = &running[at];
-        uneven(
-            &load
-                .run(*address, process.pid(), run.round, &backends, &run.scratch)?
-                .worker_cpu_ns,
-        )
+        uneven(&load.run(*address, process.pid(), run.round, &backends, &run.scratch)?.worker_cpu_ns)
     })?;
-    let rows = labels
-        .into_iter()
-        .zip(values)
-        .map(|(label, values)| Row { label, values })
-        .collect();
+    let rows = labels.into_iter().zip(values).map(|(label, values)| Row { label, values }).collect();
     let about = "8 keep-alive connections over 2 workers, nothing pinned: the busier worker's CPU over the other's.";
-    let mut outcome = Outcome {
-        name: "few",
-        about: about.to_owned(),
-        unit: "busier / other",
-        rows,
-        verdicts: Vec::new(),
-    };
+    let mut outcome = Outcome { name: "few", about: about.to_owned(), unit: "busier / other", rows, verdicts: Vec::new() };
     outcome.judge("evenkeel", Some(1.0), "even", 1.25);
     Ok(outcome)
 }

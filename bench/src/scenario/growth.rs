@@ -19,13 +19,7 @@ pub(super) fn run(run: &Run) -> Result<Outcome> {
     let few = Backends::start(3, LOAD, &run.scratch)?;
     let many = Backends::start(BACKENDS, LOAD, &run.scratch)?;
     let script = run.scratch.file("routes.lua");
-    std::fs::write(
-        &script,
-        fill(
-            include_str!("../../configs/routes.lua"),
-            &[("routes", &ROUTES.to_string())],
-        ),
-    )?;
+    std::fs::write(&script, fill(include_str!("../../configs/routes.lua"), &[("routes", &ROUTES.to_string())]))?;
     let mut rows = Vec::new();
     for system in run.balancers() {
         rows.extend(of_system(run, &system, &few, &many, &script)?);
@@ -34,19 +28,9 @@ pub(super) fn run(run: &Run) -> Result<Outcome> {
         "1 → {ROUTES} routes, 3 → {BACKENDS} backends, 64 → {CONNECTIONS} connections, each alone. Requests walk over \
          all routes in every case."
     );
-    let mut outcome = Outcome {
-        name: "growth",
-        about,
-        unit: "µs of CPU per request",
-        rows,
-        verdicts: Vec::new(),
-    };
+    let mut outcome = Outcome { name: "growth", about, unit: "µs of CPU per request", rows, verdicts: Vec::new() };
     let base = outcome.of("evenkeel base");
-    for grown in [
-        "evenkeel routes",
-        "evenkeel backends",
-        "evenkeel connections",
-    ] {
+    for grown in ["evenkeel routes", "evenkeel backends", "evenkeel connections"] {
         outcome.judge(grown, base, "base", 1.1);
     }
     Ok(outcome)
@@ -59,21 +43,9 @@ struct Case<'a> {
     connections: usize,
 }
 
-fn of_system(
-    run: &Run,
-    system: &System,
-    few: &Backends,
-    many: &Backends,
-    script: &Path,
-) -> Result<Vec<Row>> {
+fn of_system(run: &Run, system: &System, few: &Backends, many: &Backends, script: &Path) -> Result<Vec<Row>> {
     let start = |label: &str, routes: usize, backends: &Backends| {
-        let setup = Setup {
-            backends: &backends.addresses,
-            routes,
-            workers: 1,
-            cores: BALANCER,
-            connections: CONNECTIONS,
-        };
+        let setup = Setup { backends: &backends.addresses, routes, workers: 1, cores: BALANCER, connections: CONNECTIONS };
         system.start(&setup, label, &run.scratch)
     };
     let base = start("base", 0, few)?;
@@ -93,32 +65,9 @@ fn of_system(
     ];
     let labels: Vec<String> = cases.iter().map(|case| case.label.clone()).collect();
     let values = interleaved(run.rounds, &labels, |at| {
-        let Case {
-            balancer,
-            backends,
-            connections,
-            ..
-        } = &cases[at];
-        let load = Load {
-            connections: *connections,
-            path: "/",
-            close: false,
-            script: Some(script.to_owned()),
-            cores: LOAD,
-        };
-        Ok(load
-            .run(
-                balancer.address,
-                balancer.process.pid(),
-                run.round,
-                backends,
-                &run.scratch,
-            )?
-            .cost_us())
+        let Case { balancer, backends, connections, .. } = &cases[at];
+        let load = Load { connections: *connections, path: "/", close: false, script: Some(script.to_owned()), cores: LOAD };
+        Ok(load.run(balancer.address, balancer.process.pid(), run.round, backends, &run.scratch)?.cost_us())
     })?;
-    Ok(labels
-        .into_iter()
-        .zip(values)
-        .map(|(label, values)| Row { label, values })
-        .collect())
+    Ok(labels.into_iter().zip(values).map(|(label, values)| Row { label, values }).collect())
 }

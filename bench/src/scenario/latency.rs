@@ -16,30 +16,12 @@ const CONNECTIONS: usize = 64;
 /// Finds the rate with closed-loop load, then measures at half of it.
 pub(super) fn run(run: &Run) -> Result<Outcome> {
     let backends = Backends::start(3, LOAD, &run.scratch)?;
-    let setup = Setup {
-        backends: &backends.addresses,
-        routes: 0,
-        workers: 1,
-        cores: BALANCER,
-        connections: CONNECTIONS,
-    };
+    let setup = Setup { backends: &backends.addresses, routes: 0, workers: 1, cores: BALANCER, connections: CONNECTIONS };
     let mut systems = run.balancers();
     systems.push(System::Relay);
-    let running = systems
-        .iter()
-        .map(|system| system.start(&setup, "latency", &run.scratch))
-        .collect::<Result<Vec<Running>>>()?;
-    let labels: Vec<String> = systems
-        .iter()
-        .map(|system| system.name().to_owned())
-        .collect();
-    let load = Load {
-        connections: CONNECTIONS,
-        path: "/",
-        close: false,
-        script: None,
-        cores: LOAD,
-    };
+    let running = systems.iter().map(|system| system.start(&setup, "latency", &run.scratch)).collect::<Result<Vec<Running>>>()?;
+    let labels: Vec<String> = systems.iter().map(|system| system.name().to_owned()).collect();
+    let load = Load { connections: CONNECTIONS, path: "/", close: false, script: None, cores: LOAD };
     let mut slowest = f64::INFINITY;
     for Running { address, process } in &running {
         let window = load.run(*address, process.pid(), run.round, &backends, &run.scratch)?;
@@ -47,24 +29,10 @@ pub(super) fn run(run: &Run) -> Result<Outcome> {
     }
     let rate = (slowest / 2.0).max(1.0) as u32;
     eprintln!("  half load: {rate} requests/s");
-    let values = interleaved(run.rounds, &labels, |at| {
-        p99_us(running[at].address, rate, run)
-    })?;
-    let rows = labels
-        .into_iter()
-        .zip(values)
-        .map(|(label, values)| Row { label, values })
-        .collect();
-    let about = format!(
-        "Open loop, {rate} requests/s over {CONNECTIONS} connections: half of what the slowest can do."
-    );
-    let mut outcome = Outcome {
-        name: "latency",
-        about,
-        unit: "p99 in µs",
-        rows,
-        verdicts: Vec::new(),
-    };
+    let values = interleaved(run.rounds, &labels, |at| p99_us(running[at].address, rate, run))?;
+    let rows = labels.into_iter().zip(values).map(|(label, values)| Row { label, values }).collect();
+    let about = format!("Open loop, {rate} requests/s over {CONNECTIONS} connections: half of what the slowest can do.");
+    let mut outcome = Outcome { name: "latency", about, unit: "p99 in µs", rows, verdicts: Vec::new() };
     let best = outcome.best_peer();
     outcome.judge("evenkeel", best, "the best of nginx and haproxy", 1.0);
     Ok(outcome)

@@ -19,17 +19,9 @@ const WARM_UP: usize = 100;
 /// PSS before and after, over the number of connections. Memory does not jitter like time: one round.
 pub(super) fn run(run: &Run) -> Result<Outcome> {
     // We hold one end of each, a balancer the other.
-    let count = run
-        .idle_connections
-        .min(run.open_files.saturating_sub(1_000));
+    let count = run.idle_connections.min(run.open_files.saturating_sub(1_000));
     let backends = Backends::start(3, LOAD, &run.scratch)?;
-    let setup = Setup {
-        backends: &backends.addresses,
-        routes: 0,
-        workers: 1,
-        cores: BALANCER,
-        connections: count,
-    };
+    let setup = Setup { backends: &backends.addresses, routes: 0, workers: 1, cores: BALANCER, connections: count };
     let mut rows = Vec::new();
     for system in run.balancers() {
         let balancer = system.start(&setup, "idle", &run.scratch)?;
@@ -42,21 +34,10 @@ pub(super) fn run(run: &Run) -> Result<Outcome> {
         let after = process::memory(pid)?;
         let each = after.saturating_sub(before) as f64 / held.len() as f64 / 1024.0;
         eprintln!("  {:<24} {each:.2}", system.name());
-        rows.push(Row {
-            label: system.name().to_owned(),
-            values: vec![each],
-        });
+        rows.push(Row { label: system.name().to_owned(), values: vec![each] });
     }
-    let about = format!(
-        "{count} plain keep-alive connections, each after one request and {REST:?} of rest."
-    );
-    let mut outcome = Outcome {
-        name: "idle",
-        about,
-        unit: "KiB of PSS per connection",
-        rows,
-        verdicts: Vec::new(),
-    };
+    let about = format!("{count} plain keep-alive connections, each after one request and {REST:?} of rest.");
+    let mut outcome = Outcome { name: "idle", about, unit: "KiB of PSS per connection", rows, verdicts: Vec::new() };
     outcome.judge("evenkeel", Some(1.0), "1 KiB", 1.4);
     Ok(outcome)
 }

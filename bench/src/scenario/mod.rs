@@ -27,11 +27,7 @@ struct Run {
 impl Run {
     /// Ours and its two peers.
     fn balancers(&self) -> Vec<System> {
-        self.ours
-            .iter()
-            .cloned()
-            .chain([System::Nginx, System::Haproxy])
-            .collect()
+        self.ours.iter().cloned().chain([System::Nginx, System::Haproxy]).collect()
     }
 }
 
@@ -69,12 +65,7 @@ pub(crate) fn run_all(args: &Args) -> Result<()> {
     println!("{}", report::table(&outcomes));
     let command: Vec<String> = std::env::args().skip(1).collect();
     let command = format!("cargo run --release -p bench -- {}", command.join(" "));
-    let page = report::write(
-        args.result_name(),
-        command.trim(),
-        &machine::facts(binary.as_deref()),
-        &outcomes,
-    )?;
+    let page = report::write(args.result_name(), command.trim(), &machine::facts(binary.as_deref()), &outcomes)?;
     println!("written: {}", page.display());
     Ok(())
 }
