@@ -82,6 +82,19 @@ impl Pump {
         self.begun = false;
     }
 
+    /// Lets a body follow the head that stands in `out`.
+    pub(crate) fn follow(&mut self, body: Body) {
+        self.ended = body.is_done();
+        self.body = body;
+    }
+
+    /// Gives up on the sink: what is left of the message to read, behind what was taken and not written.
+    pub(crate) fn abandon(&mut self, buffer: &mut Buffer) -> Body {
+        buffer.consume(self.lent);
+        self.lent = 0;
+        std::mem::replace(&mut self.body, Body::Empty)
+    }
+
     /// The whole message has been read and written.
     pub(crate) fn is_done(&self) -> bool {
         self.ended && self.written == self.out.len() && self.lent == 0
@@ -106,6 +119,14 @@ impl Pump {
                 ready!(self.poll_fill(cx, source, buffer))?;
             }
         }
+    }
+
+    /// Writes what stands in `out`, and nothing else.
+    pub(crate) fn poll_out(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer, sink: &mut Stream) -> Poll<Result<(), Broken>> {
+        while self.written < self.out.len() {
+            ready!(self.poll_write(cx, buffer, sink))?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Turns unread bytes into framed output until there is enough for a write or nothing more to turn.

@@ -52,6 +52,12 @@ impl LocalPool {
         }
     }
 
+    /// Whether somebody is left who could take an attempt and has not been tried.
+    pub(crate) fn has_untried(&self, tried: &[u16]) -> bool {
+        let untried = |i: usize| !tried.contains(&(i as u16));
+        self.pool.backends.iter().enumerate().any(|(i, backend)| untried(i) && backend.is_usable() && !is_full(backend))
+    }
+
     fn idle_of(&self, backend: &Backend) -> Option<Rc<Idle>> {
         let i = self.pool.backends.iter().position(|known| Arc::ptr_eq(&known.state, &backend.state))?;
         Some(self.idle[i].clone())
