@@ -47,12 +47,17 @@ impl Ring {
             .trailing_zeros()
             .clamp(1, 31);
         let shift = 32 - bits;
-        let starts = (0..1u64 << bits)
-            .map(|top| points.partition_point(|p| u64::from(p.at) < top << shift) as u32)
-            .collect();
+        let mut starts = Vec::with_capacity(1 << bits);
+        let mut first = 0;
+        for top in 0..1u32 << bits {
+            while points.get(first).is_some_and(|p| p.at >> shift < top) {
+                first += 1;
+            }
+            starts.push(first as u32);
+        }
         Self {
             points: points.into(),
-            starts,
+            starts: starts.into(),
             shift,
         }
     }
@@ -66,5 +71,38 @@ impl Ring {
         }
         let (before, after) = self.points.split_at(first);
         after.iter().chain(before).map(|p| p.member as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Pool;
+    use super::*;
+
+    #[test]
+    fn a_key_belongs_to_the_next_point_around_the_circle() {
+        let ring = Ring::new(&Pool::weighing(&[1, 2, 3]).members);
+        let mut rng = fastrand::Rng::with_seed(1);
+        for key in [0, u64::MAX]
+            .into_iter()
+            .chain((0..10_000).map(|_| rng.u64(..)))
+        {
+            let at = (key >> 32) as u32;
+            let next = ring
+                .points
+                .iter()
+                .find(|p| p.at >= at)
+                .unwrap_or(&ring.points[0]);
+            assert_eq!(ring.places(key).next(), Some(next.member as usize));
+        }
+    }
+
+    #[test]
+    fn a_ring_is_bounded_and_holds_everyone() {
+        let ring = Ring::new(&Pool::weighing(&[[1000; 500], [1; 500]].concat()).members);
+        assert!(ring.points.len() <= MAX_POINTS as usize + 500);
+        for i in 0..1000 {
+            assert!(ring.points.iter().any(|p| p.member == i));
+        }
     }
 }
