@@ -52,7 +52,8 @@ fn fill(members: &[Member]) -> Box<[u32]> {
             Claim {
                 member: i as u32,
                 weight: u32::from(members[i].weight.get()),
-                credit: 0,
+                // Everyone claims in the first round, so that the lightest has a slot too.
+                credit: heaviest - u32::from(members[i].weight.get()),
                 next: (hash % SLOTS as u64) as usize,
                 step: (mix(hash) % (SLOTS as u64 - 1)) as usize + 1,
             }
@@ -77,4 +78,51 @@ fn fill(members: &[Member]) -> Box<[u32]> {
         }
     }
     slots.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Pool;
+    use super::*;
+
+    #[test]
+    fn slots_follow_weights_to_within_two_slots_and_a_ten_thousandth() {
+        let ragged: Vec<u16> = (0..1000).map(|i| 1 + i * 7 % 5).collect();
+        for weights in [
+            vec![1; 3],
+            vec![1; 100],
+            vec![1; 1000],
+            vec![1, 2, 3, 1000],
+            ragged,
+        ] {
+            let pool = Pool::weighing(&weights);
+            let mut counts = vec![0_u32; weights.len()];
+            fill(&pool.members)
+                .iter()
+                .for_each(|&i| counts[i as usize] += 1);
+            for (i, &n) in counts.iter().enumerate() {
+                let fair = SLOTS as f64 * f64::from(weights[i]) / pool.total_weight();
+                assert!(
+                    (f64::from(n) - fair).abs() <= 2.0 + fair / 10_000.0 && n > 0,
+                    "{n} slots instead of {fair:.1}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn equal_members_differ_by_at_most_one_percent() {
+        for n in [2, 3, 10, 100] {
+            let mut counts = vec![0_u32; n];
+            fill(&Pool::of(n).members)
+                .iter()
+                .for_each(|&i| counts[i as usize] += 1);
+            let fair = SLOTS as f64 / n as f64;
+            assert!(
+                counts
+                    .iter()
+                    .all(|&c| (f64::from(c) / fair - 1.0).abs() <= 0.01)
+            );
+        }
+    }
 }

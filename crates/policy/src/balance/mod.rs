@@ -16,7 +16,7 @@ mod round_robin;
 mod view;
 
 #[cfg(test)]
-mod simulation;
+mod fake;
 
 use std::num::NonZeroU16;
 

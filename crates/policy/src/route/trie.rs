@@ -98,6 +98,8 @@ impl Node {
     }
 }
 
+/// Without the slashes around them; none at the root.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|&b| b == b'/')
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    path.split(|&b| b == b'/').filter(move |_| !path.is_empty())
 }
