@@ -253,9 +253,7 @@ impl Board {
         let identity = format!("{}/{address}", pool.name);
         lock(&self.backends)
             .entry(identity)
-            .or_insert_with_key(|identity| {
-                Arc::new(BackendState::new(pool.clone(), identity.clone(), address, self.workers))
-            })
+            .or_insert_with_key(|identity| Arc::new(BackendState::new(pool.clone(), identity.clone(), address, self.workers)))
             .clone()
     }
 

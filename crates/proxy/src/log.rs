@@ -122,7 +122,9 @@ impl Line<'_> {
         out.extend_from_slice(b"\",\"path\":\"");
         escape(self.path, json, out);
         write!(out, "\",\"status\":{},\"bytes\":{},\"duration_ms\":{:.3}", self.status, self.bytes, self.milliseconds())?;
-        for (key, value) in [("route", self.route), ("pool", self.pool), ("backend", self.backend), ("reason", self.reason.map(Reason::word))] {
+        for (key, value) in
+            [("route", self.route), ("pool", self.pool), ("backend", self.backend), ("reason", self.reason.map(Reason::word))]
+        {
             if let Some(value) = value {
                 write!(out, ",\"{key}\":\"")?;
                 escape(value.as_bytes(), json, out);
@@ -294,7 +296,9 @@ mod tests {
 
     #[test]
     fn dates_are_right_around_leap_days() {
-        for (seconds, date) in [(0u64, "1970-01-01"), (951_782_400, "2000-02-29"), (951_868_800, "2000-03-01"), (4_107_542_400, "2100-03-01")] {
+        for (seconds, date) in
+            [(0u64, "1970-01-01"), (951_782_400, "2000-02-29"), (951_868_800, "2000-03-01"), (4_107_542_400, "2100-03-01")]
+        {
             assert!(Time::of(UNIX_EPOCH + Duration::from_secs(seconds)).iso().starts_with(date));
         }
     }

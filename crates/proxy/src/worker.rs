@@ -104,6 +104,8 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     local: RefCell<Option<Rc<Local>>>,
     gates: RefCell<HashMap<SocketAddr, Rc<Gate>>>,
+    /// Boxed, so that waking up and parking moves a pointer.
+    #[expect(clippy::vec_box)]
     scratch: RefCell<Vec<Box<Scratch>>>,
 }
 
@@ -171,7 +173,11 @@ impl Worker {
         let gate = gate.or_else(|| {
             let local = self.local()?;
             let listener = local.plan.listeners.first()?.clone();
-            Some(Rc::new(Gate { address: SocketAddr::from(([0, 0, 0, 0], 0)), listener: RefCell::new(listener), close: Notify::new() }))
+            Some(Rc::new(Gate {
+                address: SocketAddr::from(([0, 0, 0, 0], 0)),
+                listener: RefCell::new(listener),
+                close: Notify::new(),
+            }))
         });
         if let Some(gate) = gate {
             accept::begin(self, &gate, socket, peer, Counted::handed(self));

@@ -139,9 +139,9 @@ impl Exchange<'_> {
                 }
             }
             // It takes no more. What it has to say about that may have come already.
-            Poll::Ready(Err(Broken::Sink(_))) => up.deaf = true,
-            Poll::Ready(Err(Broken::Malformed(_))) => return Err(Trouble::Final(Reason::BadFraming)),
-            Poll::Ready(Err(Broken::Truncated | Broken::Source(_))) => return Err(Trouble::Final(Reason::ClientGone)),
+            Poll::Ready(Err(Broken::Sink)) => up.deaf = true,
+            Poll::Ready(Err(Broken::Malformed)) => return Err(Trouble::Final(Reason::BadFraming)),
+            Poll::Ready(Err(Broken::Truncated | Broken::Source)) => return Err(Trouble::Final(Reason::ClientGone)),
             Poll::Pending if pump.moved > conn.listener.max_body => return Err(Trouble::Final(Reason::BodyTooLarge)),
             Poll::Pending => self.arm_sending(route, pace),
         }
@@ -207,7 +207,15 @@ impl Exchange<'_> {
         scratch.down.start(Body::Empty, false, 0);
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         let fate = head::Connection::Stays(Version::Http11);
-        head::downstream(&mut scratch.down.out, &scratch.answer, up.buffer.held(), &Edits::default(), &asked, Ends::Nobody(None), fate);
+        head::downstream(
+            &mut scratch.down.out,
+            &scratch.answer,
+            up.buffer.held(),
+            &Edits::default(),
+            &asked,
+            Ends::Nobody(None),
+            fate,
+        );
         if conn.write_out().await { Ok(()) } else { Err(Trouble::Final(Reason::ClientGone)) }
     }
 

@@ -130,7 +130,11 @@ impl Exchange<'_> {
         steps: &mut u64,
         cx: &mut Context<'_>,
     ) -> Poll<Cut> {
-        if !stopped && !up.deaf && !self.conn.scratch.up.is_done() && self.send(up, route, pace, cx).is_err_and(|trouble| matches!(trouble, Trouble::Final(_))) {
+        if !stopped
+            && !up.deaf
+            && !self.conn.scratch.up.is_done()
+            && self.send(up, route, pace, cx).is_err_and(|trouble| matches!(trouble, Trouble::Final(_)))
+        {
             // The request broke off, so there is no telling what the answer is an answer to.
             return Poll::Ready(Cut::Client);
         }
@@ -138,7 +142,7 @@ impl Exchange<'_> {
         let down = &mut conn.scratch.down;
         match down.poll(cx, &mut up.stream, &mut up.buffer, &mut conn.stream) {
             Poll::Ready(Ok(())) => return Poll::Ready(Cut::None),
-            Poll::Ready(Err(Broken::Sink(_))) => return Poll::Ready(Cut::Client),
+            Poll::Ready(Err(Broken::Sink)) => return Poll::Ready(Cut::Client),
             Poll::Ready(Err(_)) => return Poll::Ready(Cut::Upstream(Reason::UpstreamTruncated)),
             Poll::Pending => {}
         }
@@ -186,7 +190,15 @@ impl Exchange<'_> {
         scratch.down.start(Body::Empty, false, 0);
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         let out = &mut scratch.down.out;
-        head::downstream(out, &scratch.answer, up.buffer.held(), &route.response_edits, &asked, Ends::Nobody(None), head::Connection::Upgrades);
+        head::downstream(
+            out,
+            &scratch.answer,
+            up.buffer.held(),
+            &route.response_edits,
+            &asked,
+            Ends::Nobody(None),
+            head::Connection::Upgrades,
+        );
         up.buffer.consume(scratch.answer.len);
         up.buffer.release();
         let (sent, received) = tunnel::run(conn, &mut up, self.keep, route.idle).await;

@@ -82,7 +82,17 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(super) fn new(stream: Stream, buffer: Buffer, reused: bool, begun: Nanos, in_flight: InFlight) -> Self {
-        Self { stream, buffer, progress: Progress::default(), unparsed: false, interim: 0, reused, deaf: false, begun, _in_flight: in_flight }
+        Self {
+            stream,
+            buffer,
+            progress: Progress::default(),
+            unparsed: false,
+            interim: 0,
+            reused,
+            deaf: false,
+            begun,
+            _in_flight: in_flight,
+        }
     }
 }
 
@@ -445,7 +455,8 @@ impl<'c> Exchange<'c> {
         let id = String::from_utf8_lossy(asked.id).into_owned();
         let body = form.body(reason, reason.status(), &id);
         let fields = error_fields(reason, id.as_bytes());
-        self.answer(Reply { status: reason.status(), content_type: form.content_type(), body: body.as_bytes(), fields: &fields }).await
+        self.answer(Reply { status: reason.status(), content_type: form.content_type(), body: body.as_bytes(), fields: &fields })
+            .await
     }
 
     /// Sends an answer of ours, then reads what is left of the request's body if that's little (A9).

@@ -1,10 +1,9 @@
 //! Moving a message from one side to the other: what is read on one socket leaves on the other, framed anew.
 
-use std::io;
 use std::task::{Context, Poll, ready};
 
 use net::Stream;
-use wire::h1::{BadBody, Body, encode};
+use wire::h1::{Body, encode};
 
 use crate::buffer::{Buffer, STEP};
 
@@ -12,16 +11,16 @@ use crate::buffer::{Buffer, STEP};
 const COPIED: usize = 2048;
 
 /// Why a message could not be moved whole.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// The source ended before its message did.
     Truncated,
     /// The source's framing is wrong.
-    Malformed(BadBody),
+    Malformed,
     /// Reading from the source failed.
-    Source(io::Error),
+    Source,
     /// Writing to the sink failed.
-    Sink(io::Error),
+    Sink,
 }
 
 /// What a pump that is pending waits for.
@@ -106,7 +105,13 @@ impl Pump {
     }
 
     /// Moves what can be moved now. Ready when the message is whole on the other side, or can't be.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, source: &mut Stream, buffer: &mut Buffer, sink: &mut Stream) -> Poll<Result<(), Broken>> {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Stream,
+        buffer: &mut Buffer,
+        sink: &mut Stream,
+    ) -> Poll<Result<(), Broken>> {
         loop {
             self.gather(buffer)?;
             if self.written < self.out.len() || self.lent > 0 {
@@ -137,7 +142,7 @@ impl Pump {
             return Ok(());
         }
         while !self.ended && self.lent == 0 && self.out.len() < STEP / 4 {
-            let piece = self.body.decode(buffer.unread()).map_err(Broken::Malformed)?;
+            let piece = self.body.decode(buffer.unread()).map_err(|_| Broken::Malformed)?;
             buffer.consume(piece.skip);
             if piece.data > 0 {
                 self.moved += piece.data as u64;
@@ -176,9 +181,9 @@ impl Pump {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer, sink: &mut Stream) -> Poll<Result<(), Broken>> {
         let framing = &self.out[self.written..];
-        let n = ready!(sink.poll_write_both(cx, framing, &buffer.unread()[..self.lent])).map_err(Broken::Sink)?;
+        let n = ready!(sink.poll_write_both(cx, framing, &buffer.unread()[..self.lent])).map_err(|_| Broken::Sink)?;
         if n == 0 {
-            return Poll::Ready(Err(Broken::Sink(io::ErrorKind::WriteZero.into())));
+            return Poll::Ready(Err(Broken::Sink));
         }
         self.begun = true;
         self.steps += 1;
@@ -205,7 +210,7 @@ impl Pump {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, source: &mut Stream, buffer: &mut Buffer) -> Poll<Result<(), Broken>> {
         let space = buffer.space(self.keep);
-        let n = ready!(source.poll_read(cx, space)).map_err(Broken::Source)?;
+        let n = ready!(source.poll_read(cx, space)).map_err(|_| Broken::Source)?;
         self.steps += 1;
         if n > 0 {
             buffer.filled(n);

@@ -247,7 +247,8 @@ impl Connection {
         let id = String::from_utf8_lossy(&id).into_owned();
         let body = Form::Json.body(reason, reason.status(), &id);
         let fields = error_fields(reason, id.as_bytes());
-        let reply = Reply { status: reason.status(), content_type: Form::Json.content_type(), body: body.as_bytes(), fields: &fields };
+        let reply =
+            Reply { status: reason.status(), content_type: Form::Json.content_type(), body: body.as_bytes(), fields: &fields };
         let down = &mut self.scratch.down;
         down.start(wire::h1::Body::Empty, false, 0);
         reply.write(&mut down.out, false, Fate::Closes);

@@ -35,7 +35,12 @@ pub(crate) async fn run(conn: &mut Connection, up: &mut Upstream, keep: usize, i
     (conn.scratch.up.moved, conn.scratch.down.moved)
 }
 
-fn poll_lanes(conn: &mut Connection, up: &mut Upstream, finished: &mut [bool; 2], cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+fn poll_lanes(
+    conn: &mut Connection,
+    up: &mut Upstream,
+    finished: &mut [bool; 2],
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Broken>> {
     let Connection { scratch, stream, buffer, .. } = conn;
     let (to_up, to_down): (&mut Pump, &mut Pump) = (&mut scratch.up, &mut scratch.down);
     if !finished[0] && to_up.poll(cx, stream, buffer, &mut up.stream)?.is_ready() {

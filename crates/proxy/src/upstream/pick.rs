@@ -42,7 +42,10 @@ pub(crate) enum Nobody {
 impl LocalPool {
     /// Takes over the idle connections of backends that `before` had too.
     pub(crate) fn new(pool: Arc<Pool>, before: Option<&Self>) -> Self {
-        let idle = pool.backends.iter().map(|backend| before.and_then(|before| before.idle_of(backend)).unwrap_or_else(|| Rc::new(Idle::new())));
+        let idle = pool
+            .backends
+            .iter()
+            .map(|backend| before.and_then(|before| before.idle_of(backend)).unwrap_or_else(|| Rc::new(Idle::new())));
         Self {
             idle: idle.collect(),
             tiers: RefCell::new(std::array::from_fn(|_| Tier { members: Vec::new(), balancer: Balancer::new(&pool.balance, &[]) })),
