@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::Nanos;
-use policy::retry::Budget;
+use policy::measure::Ewma;
+use policy::retry::{Budget, BudgetParams};
 use tokio::sync::Notify;
 
 use crate::stats::{BackendCells, PoolCells};
@@ -56,7 +57,7 @@ pub struct PoolState {
     pub name: String,
     epoch: AtomicU64,
     cursor: Padded<AtomicUsize>,
-    pub(crate) budget: Budget,
+    budget: Mutex<Option<(BudgetParams, Arc<Budget>)>>,
     pub(crate) cells: Box<[PoolCells]>,
     /// Told when a worker suspects a backend, so that the health check looks at once.
     suspicion: Notify,
@@ -68,7 +69,7 @@ impl PoolState {
             name: name.to_owned(),
             epoch: AtomicU64::new(0),
             cursor: Padded::default(),
-            budget: Budget::default(),
+            budget: Mutex::default(),
             cells: (0..workers).map(|_| PoolCells::default()).collect(),
             suspicion: Notify::new(),
         }
@@ -86,6 +87,15 @@ impl PoolState {
     /// The next turn of the one order that all workers share.
     pub(crate) fn next_turn(&self) -> usize {
         self.cursor.fetch_add(1, Relaxed)
+    }
+
+    /// The retry budget: the one before, unless its terms have changed.
+    pub(crate) fn budget(&self, params: BudgetParams) -> Arc<Budget> {
+        let mut known = lock(&self.budget);
+        match &*known {
+            Some((terms, budget)) if *terms == params => budget.clone(),
+            _ => known.insert((params, Arc::new(Budget::new(params)))).1.clone(),
+        }
     }
 
     /// Waits until a worker suspects a backend of this pool.
@@ -108,14 +118,8 @@ pub struct BackendState {
     suspect_until: AtomicU64,
     draining: AtomicBool,
     in_flight: Padded<AtomicU32>,
-    latency: Padded<Latency>,
+    latency: Padded<AtomicU64>,
     pub(crate) cells: Box<[BackendCells]>,
-}
-
-#[derive(Debug, Default)]
-struct Latency {
-    value: AtomicU64,
-    stamp: AtomicU64,
 }
 
 impl BackendState {
@@ -215,14 +219,13 @@ impl BackendState {
 
     /// Peak EWMA of its latency, decayed to `now`; unit: nanoseconds, 0 when nothing is known.
     pub fn latency(&self, now: Nanos) -> u64 {
-        policy::measure::ewma::decayed(self.latency.value.load(Relaxed), self.latency.stamp.load(Relaxed), now)
+        Ewma::from_bits(self.latency.load(Relaxed)).at(now, Ewma::TAU)
     }
 
     /// Two workers may write at once; then one sample of the two is lost, which an average survives.
-    pub(crate) fn observe_latency(&self, sample: u64, now: Nanos) {
-        let (value, stamp) = (self.latency.value.load(Relaxed), self.latency.stamp.load(Relaxed));
-        self.latency.value.store(policy::measure::ewma::observed(value, stamp, sample, now), Relaxed);
-        self.latency.stamp.store(now, Relaxed);
+    pub(crate) fn observe_latency(&self, sample: Nanos, now: Nanos) {
+        let known = Ewma::from_bits(self.latency.load(Relaxed));
+        self.latency.store(known.observe(sample, now, Ewma::TAU).to_bits(), Relaxed);
     }
 }
 
@@ -250,9 +253,7 @@ impl Board {
         let identity = format!("{}/{address}", pool.name);
         lock(&self.backends)
             .entry(identity)
-            .or_insert_with_key(|identity| {
-                Arc::new(BackendState::new(pool.clone(), identity.clone(), address, self.workers))
-            })
+            .or_insert_with_key(|identity| Arc::new(BackendState::new(pool.clone(), identity.clone(), address, self.workers)))
             .clone()
     }
 

@@ -48,6 +48,12 @@ impl Buffer {
         self.origin = self.start;
     }
 
+    /// Goes back to where the unread bytes were when `held_after` bytes of the held ones had been consumed.
+    pub(crate) fn rewind(&mut self, held_after: usize) {
+        debug_assert!(self.origin + held_after <= self.start);
+        self.start = self.origin + held_after;
+    }
+
     /// Ends the hold; what is consumed may be overwritten.
     pub(crate) fn release(&mut self) {
         if self.start == self.end {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use policy::measure::histogram;
+use policy::measure::{BUCKETS, bucket_of, value_of};
 
 use crate::error::Reason;
 
@@ -33,19 +33,13 @@ pub(crate) struct BackendCells {
 }
 
 /// One worker's cells of one pool.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct PoolCells {
     pub(crate) exchanges: Count,
     pub(crate) errors: Count,
     pub(crate) retries: Count,
     pub(crate) latency: Latencies,
-}
-
-impl Default for PoolCells {
-    fn default() -> Self {
-        Self { exchanges: Count::default(), errors: Count::default(), retries: Count::default(), latency: Latencies::default() }
-    }
 }
 
 /// A histogram that one worker writes.
@@ -57,13 +51,13 @@ pub(crate) struct Latencies {
 
 impl Default for Latencies {
     fn default() -> Self {
-        Self { buckets: (0..histogram::BUCKETS).map(|_| AtomicU32::new(0)).collect(), sum: Count::default() }
+        Self { buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(), sum: Count::default() }
     }
 }
 
 impl Latencies {
     pub(crate) fn record(&self, ns: u64) {
-        let bucket = &self.buckets[histogram::bucket_of(ns)];
+        let bucket = &self.buckets[bucket_of(ns)];
         bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
         self.sum.add(ns);
     }
@@ -181,7 +175,7 @@ pub struct PoolTotals {
 
 impl PoolTotals {
     pub(crate) fn sum(cells: &[PoolCells]) -> Self {
-        let mut total = Self { latency: vec![0; histogram::BUCKETS], ..Self::default() };
+        let mut total = Self { latency: vec![0; BUCKETS], ..Self::default() };
         for cell in cells {
             total.exchanges += cell.exchanges.get();
             total.errors += cell.errors.get();
@@ -202,7 +196,7 @@ impl PoolTotals {
         for (bucket, n) in self.latency.iter().enumerate() {
             seen += n;
             if seen >= rank {
-                return histogram::value_of(bucket);
+                return value_of(bucket);
             }
         }
         0

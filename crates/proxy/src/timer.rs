@@ -37,7 +37,13 @@ pub(crate) struct Timers {
 impl Timers {
     /// `start` is the zero of all times, the same for all workers.
     pub(crate) fn new(start: Instant) -> Rc<Self> {
-        Rc::new(Self { start, slots: RefCell::default(), free: RefCell::default(), next: Cell::new(NEVER), sweeper: RefCell::default() })
+        Rc::new(Self {
+            start,
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            next: Cell::new(NEVER),
+            sweeper: RefCell::default(),
+        })
     }
 
     /// Monotonic time since the zero, which all workers share.
@@ -128,13 +134,6 @@ impl Timer {
                 sweeper.wake_by_ref();
             }
         }
-    }
-
-    /// Takes the deadline away.
-    pub(crate) fn clear(&self) {
-        let slot = &mut self.timers.slots.borrow_mut()[self.key as usize];
-        slot.deadline = NEVER;
-        slot.fired = false;
     }
 
     /// Ready once the deadline has passed, until it is set anew.

@@ -82,3 +82,103 @@ impl Best {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::fake::Pool;
+    use super::super::{Balance, Balancer};
+    use super::*;
+    use crate::Nanos;
+    use crate::measure::Ewma;
+
+    const MS: Nanos = 1_000_000;
+
+    /// A simulated minute at 200 requests/s: picks of each member, given its latency at a moment.
+    fn minute(mut pool: Pool, latency: impl Fn(usize, Nanos) -> Nanos) -> Vec<Vec<Nanos>> {
+        let balancer = Balancer::new(&Balance::LeastResponseTime, &pool.members);
+        let mut rng = fastrand::Rng::with_seed(11);
+        let mut averages = vec![Ewma::UNKNOWN; pool.members.len()];
+        let mut picks = vec![Vec::new(); pool.members.len()];
+        let mut running: Vec<(Nanos, usize, Nanos)> = Vec::new();
+        for now in (0..12_000).map(|k| k * 5 * MS) {
+            running.retain(|&(end, i, took)| {
+                let over = end <= now;
+                if over {
+                    pool.in_flight[i] -= 1;
+                    averages[i] = averages[i].observe(took, end, Ewma::TAU);
+                }
+                !over
+            });
+            for (latency, average) in pool.latency.iter_mut().zip(&averages) {
+                *latency = average.at(now, Ewma::TAU);
+            }
+            let i = balancer.pick(&pool, 0, &mut rng).unwrap();
+            pool.in_flight[i] += 1;
+            picks[i].push(now);
+            let took = latency(i, now) + rng.u64(..MS);
+            running.push((now + took, i, took));
+        }
+        picks
+    }
+
+    #[test]
+    fn a_slow_member_gets_less_but_never_nothing() {
+        let picks = minute(Pool::of(3), |i, _| if i == 2 { 2000 * MS } else { 20 * MS });
+        let counts: Vec<usize> = picks.iter().map(Vec::len).collect();
+        assert!(counts[2] < 12_000 / 50, "{counts:?}");
+        assert!(counts[0].abs_diff(counts[1]) < 1200, "{counts:?}");
+        // In every ten seconds of the minute.
+        for ten in 0..6 {
+            let range = ten * 10_000 * MS..(ten + 1) * 10_000 * MS;
+            assert!(
+                picks[2].iter().any(|at| range.contains(at)),
+                "starved in tens {ten}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_member_that_recovers_gets_its_share_back() {
+        let picks = minute(Pool::of(3), |i, now| {
+            if i == 2 && now < 10_000 * MS {
+                200 * MS
+            } else {
+                20 * MS
+            }
+        });
+        let late = |i: usize| picks[i].iter().filter(|&&at| at > 50_000 * MS).count();
+        assert!(late(2) * 2 > late(0), "{} {} {}", late(0), late(1), late(2));
+    }
+
+    #[test]
+    fn load_follows_weight_where_latencies_are_equal() {
+        let picks = minute(Pool::weighing(&[1, 3]), |_, _| 100 * MS);
+        let ratio = picks[1].len() as f64 / picks[0].len() as f64;
+        assert!((2.2..4.0).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn a_new_member_is_tried_and_not_flooded() {
+        let mut pool = Pool::of(3);
+        pool.latency = vec![40 * MS, 60 * MS, 0];
+        let mut rng = fastrand::Rng::with_seed(2);
+        let balancer = LeastResponseTime::new(&pool.members);
+        assert_eq!(balancer.pick(&pool, &mut rng), Some(2));
+        pool.in_flight[2] = 1;
+        assert_eq!(balancer.pick(&pool, &mut rng), Some(0));
+    }
+
+    #[test]
+    fn only_available_members_are_picked() {
+        let mut pool = Pool::of(200);
+        let balancer = LeastResponseTime::new(&pool.members);
+        let mut rng = fastrand::Rng::with_seed(2);
+        pool.up.fill(false);
+        assert!((0..1000).all(|_| balancer.pick(&pool, &mut rng).is_none()));
+        pool.up[150] = true;
+        assert!((0..1000).all(|_| balancer.pick(&pool, &mut rng) == Some(150)));
+        assert_eq!(LeastResponseTime::new(&[]).pick(&pool, &mut rng), None);
+    }
+}

@@ -95,3 +95,86 @@ fn alias(weights: &[u16]) -> Box<[Column]> {
     }
     columns.into()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::super::fake::Pool;
+    use super::super::{Balance, Balancer};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_alias_table_holds_each_member_by_its_weight(weights in prop::collection::vec(1_u16..=1000, 1..100)) {
+            let columns = alias(&weights);
+            let mut mass = vec![0.0; weights.len()];
+            for (i, column) in columns.iter().enumerate() {
+                let own = f64::from(column.own) / f64::from(u32::MAX);
+                mass[i] += own;
+                mass[column.other as usize] += 1.0 - own;
+            }
+            let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+            for (mass, &w) in mass.iter().zip(&weights) {
+                let fair = weights.len() as f64 * f64::from(w) / total;
+                prop_assert!((mass - fair).abs() < 1e-6, "{} {}", mass, fair);
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_pool_is_shared_by_weight() {
+        let pool = Pool::weighing(&[1, 2, 3, 4]);
+        let picks = pool.picks(&Balancer::new(&Balance::Random, &pool.members), 100_000);
+        for (i, &n) in picks.iter().enumerate() {
+            let fair = 10_000.0 * (i as f64 + 1.0);
+            assert!((n as f64 - fair).abs() < 5.0 * fair.sqrt(), "{picks:?}");
+        }
+    }
+
+    #[test]
+    fn the_less_loaded_of_two_is_taken() {
+        // 1000 attempts that never end over 100 members: two choices keep the highest near the mean of 10, where
+        // single draws would reach about 20.
+        let mut pool = Pool::of(100);
+        let random = Random::new(&pool.members);
+        let mut rng = fastrand::Rng::with_seed(5);
+        for _ in 0..1000 {
+            let i = random.pick(&pool, &mut rng).unwrap();
+            pool.in_flight[i] += 1;
+        }
+        let busiest = pool.in_flight.iter().max().unwrap();
+        assert!(*busiest <= 13, "{busiest}");
+    }
+
+    #[test]
+    fn a_loaded_member_of_two_is_left_alone() {
+        let mut pool = Pool::weighing(&[1, 1]);
+        pool.in_flight = vec![10, 0];
+        assert_eq!(
+            pool.picks(&Balancer::new(&Balance::Random, &pool.members), 1000)[0],
+            0
+        );
+    }
+
+    #[test]
+    fn only_available_members_are_picked() {
+        let mut pool = Pool::of(500);
+        let random = Random::new(&pool.members);
+        let mut rng = fastrand::Rng::with_seed(5);
+        pool.up.fill(false);
+        assert_eq!(random.pick(&pool, &mut rng), None);
+        pool.up[499] = true;
+        assert_eq!(random.pick(&pool, &mut rng), Some(499));
+        assert_eq!(Random::new(&[]).pick(&pool, &mut rng), None);
+    }
+
+    #[test]
+    fn a_pick_among_1000_looks_at_two_members() {
+        let pool = Pool::of(1000);
+        // Availability and load of each; now and then the same member is drawn twice and drawn again.
+        assert!(pool.most_looks(&Balancer::new(&Balance::Random, &pool.members), 10_000) <= 4);
+    }
+}

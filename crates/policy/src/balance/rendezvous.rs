@@ -112,3 +112,41 @@ impl Memo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::fake::Pool;
+    use super::*;
+
+    #[test]
+    fn the_grouped_scores_are_those_of_the_formula() {
+        let pool = Pool::weighing(&[1, 5, 2, 5, 1, 1000, 2, 5]);
+        let scores = Scores::new(&pool.members);
+        for key in (0..2000).map(mix) {
+            let seed = mix(slot(key) as u64 + 1);
+            let score = |m: &Member| -unit(mix(mix(m.id) ^ seed)).ln() / f64::from(m.weight.get());
+            let best = pool
+                .members
+                .iter()
+                .map(score)
+                .enumerate()
+                .min_by(|a, b| a.1.total_cmp(&b.1));
+            assert_eq!(scores.best(key, |_| true), best.map(|(i, _)| i));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_scored() {
+        let pool = Pool::of(SCORED_DIRECTLY + 1);
+        let (scores, memo) = (Scores::new(&pool.members), Memo::new(pool.members.len()));
+        for key in (0..1000).map(mix) {
+            let winner = scores.best(key, |_| true).unwrap();
+            assert_eq!(
+                [memo.winner(key, &scores), memo.winner(key, &scores)],
+                [winner; 2]
+            );
+        }
+    }
+}

@@ -31,28 +31,39 @@ impl Ring {
             .map(|m| POINTS * u64::from(m.weight.get()))
             .sum();
         let halvings = (0..).find(|&h| wanted >> h <= MAX_POINTS).unwrap_or(0);
-        let mut points = Vec::new();
-        for (i, member) in members.iter().enumerate() {
-            let n = ((POINTS * u64::from(member.weight.get())) >> halvings).max(1);
-            points.extend((0..n).map(|k| Point {
-                at: (mix(mix(member.id).wrapping_add(k)) >> 32) as u32,
-                member: i as u32,
-            }));
+        // By identity: where two members meet at one place, the order of the list must not matter.
+        let mut order: Vec<u32> = (0..members.len() as u32).collect();
+        order.sort_by_key(|&i| members[i as usize].id);
+        // Place and position in `order` in one number, which sorts fast.
+        let mut places: Vec<u64> = Vec::new();
+        for (nth, &i) in (0_u64..).zip(&order) {
+            let Member { id, weight } = members[i as usize];
+            let n = ((POINTS * u64::from(weight.get())) >> halvings).max(1);
+            places.extend((0..n).map(|k| mix(mix(id).wrapping_add(k)) >> 32 << 32 | nth));
         }
-        // Two members at one place: by id, never by position.
-        points.sort_by_key(|p| (p.at, members[p.member as usize].id));
+        places.sort_unstable();
+        let point = |place: u64| Point {
+            at: (place >> 32) as u32,
+            member: order[place as u32 as usize],
+        };
+        let points: Box<[Point]> = places.into_iter().map(point).collect();
         let bits = points
             .len()
             .next_power_of_two()
             .trailing_zeros()
             .clamp(1, 31);
         let shift = 32 - bits;
-        let starts = (0..1u64 << bits)
-            .map(|top| points.partition_point(|p| u64::from(p.at) < top << shift) as u32)
-            .collect();
+        let mut starts = Vec::with_capacity(1 << bits);
+        let mut first = 0;
+        for top in 0..1u32 << bits {
+            while points.get(first).is_some_and(|p| p.at >> shift < top) {
+                first += 1;
+            }
+            starts.push(first as u32);
+        }
         Self {
-            points: points.into(),
-            starts,
+            points,
+            starts: starts.into(),
             shift,
         }
     }
@@ -66,5 +77,38 @@ impl Ring {
         }
         let (before, after) = self.points.split_at(first);
         after.iter().chain(before).map(|p| p.member as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Pool;
+    use super::*;
+
+    #[test]
+    fn a_key_belongs_to_the_next_point_around_the_circle() {
+        let ring = Ring::new(&Pool::weighing(&[1, 2, 3]).members);
+        let mut rng = fastrand::Rng::with_seed(1);
+        for key in [0, u64::MAX]
+            .into_iter()
+            .chain((0..10_000).map(|_| rng.u64(..)))
+        {
+            let at = (key >> 32) as u32;
+            let next = ring
+                .points
+                .iter()
+                .find(|p| p.at >= at)
+                .unwrap_or(&ring.points[0]);
+            assert_eq!(ring.places(key).next(), Some(next.member as usize));
+        }
+    }
+
+    #[test]
+    fn a_ring_is_bounded_and_holds_everyone() {
+        let ring = Ring::new(&Pool::weighing(&[[1000; 500], [1; 500]].concat()).members);
+        assert!(ring.points.len() <= MAX_POINTS as usize + 500);
+        for i in 0..1000 {
+            assert!(ring.points.iter().any(|p| p.member == i));
+        }
     }
 }

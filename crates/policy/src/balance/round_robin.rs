@@ -25,6 +25,11 @@ impl RoundRobin {
         }
     }
 
+    /// The members in the order of one cycle.
+    pub(super) fn turns(&self) -> impl Iterator<Item = usize> + Clone {
+        self.schedule.iter().map(|&i| i as usize)
+    }
+
     /// One cursor step; members that are not available are passed over by walking on.
     pub(super) fn pick(&self, view: &impl View) -> Option<usize> {
         if self.schedule.is_empty() {
@@ -91,4 +96,127 @@ fn schedule(turns: &[u64]) -> Box<[u32]> {
         }
     }
     schedule.into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::super::fake::Pool;
+    use super::super::{Balance, Balancer};
+    use super::*;
+
+    fn order(weights: &[u16]) -> Box<[u32]> {
+        RoundRobin::new(&Pool::weighing(weights).members).schedule
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn after_every_pick_each_member_is_within_one_pick_of_its_share(weights in prop::collection::vec(1_u16..=60, 1..40)) {
+            assert_fair(&weights);
+        }
+    }
+
+    /// Exactly its weight each cycle, and less than one pick off at every moment in it.
+    fn assert_fair(weights: &[u16]) {
+        let pool = Pool::weighing(weights);
+        let turns = turns(&pool.members);
+        let schedule = order(weights);
+        let total = turns.iter().sum::<u64>() as i64;
+        let mut picks = vec![0_i64; weights.len()];
+        for (t, &i) in (1_i64..).zip(&schedule) {
+            picks[i as usize] += 1;
+            for (&n, &w) in picks.iter().zip(&turns) {
+                assert!(
+                    (n * total - t * w as i64).abs() < total,
+                    "{n} picks of {t} at {w}/{total}"
+                );
+            }
+        }
+        assert_eq!(picks, turns.iter().map(|&w| w as i64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn many_light_members_beside_a_heavy_one_interleave() {
+        let mut weights = vec![1; 500];
+        weights.push(500);
+        assert_fair(&weights);
+        let runs = order(&weights);
+        assert!(runs.windows(3).all(|w| w[0] != w[1] || w[1] != w[2]));
+    }
+
+    #[test]
+    fn equal_members_take_turns_in_the_order_of_the_list() {
+        assert_eq!(*order(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(*order(&[7, 7, 7, 7]), [0, 1, 2, 3]);
+        assert!(order(&[1; 1000]).iter().copied().eq(0..1000));
+    }
+
+    #[test]
+    fn weights_are_spread_smoothly() {
+        assert_eq!(*order(&[5, 1, 1]), [0, 0, 1, 0, 0, 2, 0]);
+        assert_eq!(*order(&[2, 1]), [0, 1, 0]);
+        assert_eq!(*order(&[]), []);
+        assert_eq!(*order(&[9]), [0]);
+    }
+
+    #[test]
+    fn a_schedule_is_bounded_and_then_follows_the_scaled_weights() {
+        let weights: Vec<u16> = (0..999)
+            .map(|i| if i % 100 == 0 { 1 } else { 1000 - i })
+            .collect();
+        let schedule = order(&weights);
+        assert!(
+            schedule.len() <= MAX_TURNS && schedule.len() > MAX_TURNS * 95 / 100,
+            "{}",
+            schedule.len()
+        );
+        let mut picks = vec![0_u32; weights.len()];
+        schedule.iter().for_each(|&i| picks[i as usize] += 1);
+        let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+        for (&n, &w) in picks.iter().zip(&weights) {
+            let fair = MAX_TURNS as f64 * f64::from(w) / total;
+            assert!(
+                n >= 1 && (f64::from(n) - fair).abs() < 1.0 + fair / 50.0,
+                "{n} {fair}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_workers_follow_one_order() {
+        let pool = Pool::of(3);
+        let workers = [0; 2].map(|_| Balancer::new(&Balance::RoundRobin, &pool.members));
+        let mut rng = fastrand::Rng::with_seed(1);
+        let picks: Vec<_> = (0..9)
+            .map(|k| workers[k * k % 2].pick(&pool, 0, &mut rng).unwrap())
+            .collect();
+        assert_eq!(picks, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn members_that_are_not_available_are_passed_over() {
+        let mut pool = Pool::of(3);
+        let balancer = Balancer::new(&Balance::RoundRobin, &pool.members);
+        pool.up[1] = false;
+        assert_eq!(pool.picks(&balancer, 6), [2, 0, 4]);
+        pool.up.fill(false);
+        assert_eq!(
+            balancer.pick(&pool, 0, &mut fastrand::Rng::with_seed(1)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_pick_among_1000_looks_at_one_member() {
+        let pool = Pool::of(1000);
+        assert_eq!(
+            pool.most_looks(&Balancer::new(&Balance::RoundRobin, &pool.members), 5000),
+            1
+        );
+    }
 }

@@ -12,7 +12,10 @@ const LONGEST_HOST: usize = 255;
 ///
 /// The most specific rule wins: by priority; then exact host, longest wildcard, any host; then exact path, longest prefix
 /// or regular expression, any path; then the number of conditions; then the order in the list.
-#[derive(Debug, Default)]
+///
+/// May be shared by workers. Regular expressions then share their scratch behind a lock; where that matters give each worker
+/// a clone.
+#[derive(Clone, Debug, Default)]
 pub struct Router {
     /// As given.
     rules: Vec<Rule>,
@@ -24,7 +27,7 @@ pub struct Router {
 }
 
 /// The rules of one host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Host {
     /// Lowest rank of all its rules.
     lowest: Option<u32>,
@@ -66,7 +69,7 @@ impl Router {
 
     /// The position of the rule that serves this request.
     ///
-    /// Allocates nothing. Costs a look-up for the host, one for each label where there are wildcards, and one for each
+    /// Allocates nothing, but for the scratch of a regular expression on its first use. Costs a look-up for the host, one for each label where there are wildcards, and one for each
     /// segment of the path that rules know; then the conditions of the rules found there and above. Regular expressions
     /// are tried one after the other.
     pub fn find(&self, input: &impl Input) -> Option<usize> {
@@ -205,7 +208,190 @@ fn key(name: &str) -> Box<[u8]> {
 fn lower<'a>(host: &[u8], buffer: &'a mut [u8; LONGEST_HOST]) -> Option<&'a [u8]> {
     let host = host.strip_suffix(b".").unwrap_or(host);
     let lowered = buffer.get_mut(..host.len())?;
-    lowered.copy_from_slice(host);
-    lowered.make_ascii_lowercase();
+    lowered
+        .iter_mut()
+        .zip(host)
+        .for_each(|(to, from)| *to = from.to_ascii_lowercase());
     Some(lowered)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::reference::Request;
+    use super::super::{Condition, ValueMatch};
+    use super::*;
+
+    fn rule(host: &str, path: &str) -> Rule {
+        Rule {
+            priority: 0,
+            host: match host.strip_prefix("*.") {
+                _ if host.is_empty() => HostMatch::Any,
+                Some(name) => HostMatch::Wildcard(name.into()),
+                None => HostMatch::Exact(host.into()),
+            },
+            path: match path.split_at_checked(1) {
+                None => PathMatch::Any,
+                Some(("=", exact)) => PathMatch::Exact(exact.into()),
+                Some(("~", regex)) => PathMatch::Regex(regex.parse().unwrap()),
+                Some(_) => PathMatch::Prefix(path.into()),
+            },
+            conditions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_most_specific_wins_whatever_the_order() {
+        // From the least to the most specific, for a request that all of them match.
+        let mut rules = vec![
+            rule("", ""),
+            rule("", "/"),
+            rule("", "/api/v1"),
+            rule("", "=/api/v1/x"),
+            rule("*.com", ""),
+            rule("*.com", "/api"),
+            rule("*.example.com", ""),
+            rule("shop.example.com", ""),
+            rule("shop.example.com", "/"),
+            rule("shop.example.com", "~/v"),
+            rule("shop.example.com", "/api"),
+            rule("shop.example.com", "~^/api/v[0-9]"),
+            rule("shop.example.com", "=/api/v1/x"),
+        ];
+        let with = |conditions: Vec<Condition>| Rule {
+            conditions,
+            ..rule("shop.example.com", "=/api/v1/x")
+        };
+        let get = || Condition::Method(vec!["GET".into()]);
+        rules.push(with(vec![get()]));
+        rules.push(with(vec![
+            get(),
+            Condition::ClientIp(vec!["203.0.113.0/24".parse().unwrap()]),
+        ]));
+        rules.push(Rule {
+            priority: 1,
+            ..rule("", "")
+        });
+        let request = Request::get("SHOP.example.com.", "/api/v1/x");
+        while !rules.is_empty() {
+            assert_eq!(
+                Router::new(rules.clone()).find(&request),
+                Some(rules.len() - 1)
+            );
+            let reversed: Vec<Rule> = rules.iter().rev().cloned().collect();
+            assert_eq!(Router::new(reversed).find(&request), Some(0));
+            rules.pop();
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_one_of_segments() {
+        for prefix in ["/api", "/api/"] {
+            let router = Router::new(vec![rule("", prefix)]);
+            let served = |path: &str| router.find(&Request::get("a", path)).is_some();
+            assert!(
+                ["/api", "/api/", "/api/x", "/api/x/y"]
+                    .into_iter()
+                    .all(served)
+            );
+            assert!(
+                !["/apix", "/ap", "/", "/x/api", "/API"]
+                    .into_iter()
+                    .any(served)
+            );
+        }
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_one_or_more_labels() {
+        let router = Router::new(vec![rule("*.example.com", "")]);
+        let served = |host: &str| router.find(&Request::get(host, "/")).is_some();
+        assert!(
+            ["a.example.com", "a.b.Example.COM", "a.example.com."]
+                .into_iter()
+                .all(served)
+        );
+        assert!(
+            ![
+                "example.com",
+                ".example.com",
+                "aexample.com",
+                "a.example.org",
+                ""
+            ]
+            .into_iter()
+            .any(served)
+        );
+    }
+
+    #[test]
+    fn among_10_000_routes_only_those_of_the_same_host_and_path_are_tried() {
+        let asks = |i: usize| Condition::Method(vec![format!("M{i}")]);
+        let rules = (0..10_000).map(|i| Rule {
+            conditions: vec![asks(i)],
+            ..rule(
+                &format!("h{}.example.com", i % 100),
+                &format!("/s{}", i / 100),
+            )
+        });
+        let request = CountsMethod(Request::get("h7.example.com", "/s33/x"), 0.into());
+        let router = Router::new(rules.chain([rule("*.example.com", "")]).collect());
+        assert_eq!(router.find(&request), Some(10_000));
+        assert_eq!(request.1.get(), 1);
+    }
+
+    /// A request that counts how often its method is asked for.
+    struct CountsMethod(Request, std::cell::Cell<u32>);
+
+    impl Input for CountsMethod {
+        fn host(&self) -> &[u8] {
+            self.0.host()
+        }
+        fn path(&self) -> &[u8] {
+            self.0.path()
+        }
+        fn method(&self) -> &[u8] {
+            self.1.set(self.1.get() + 1);
+            b"GET"
+        }
+        fn query(&self) -> &[u8] {
+            self.0.query()
+        }
+        fn header(&self, lower_name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+            self.0.header(lower_name, test)
+        }
+        fn client_ip(&self) -> std::net::IpAddr {
+            self.0.client_ip()
+        }
+    }
+
+    #[test]
+    fn absurd_hosts_and_paths_are_no_trouble() {
+        let router = Router::new(vec![rule("a", "/"), rule("*.a", "/"), rule("", "/x")]);
+        let (long, deep) = ("a.".repeat(2000), "/x".repeat(4000));
+        assert_eq!(router.find(&Request::get(&long, &deep)), Some(2));
+        assert_eq!(router.find(&Request::get(&"a.".repeat(127), "/")), Some(1));
+        assert_eq!(router.find(&Request::get("", "")), None);
+        assert_eq!(Router::new(Vec::new()).find(&Request::get("a", "/")), None);
+    }
+
+    #[test]
+    fn a_rule_whose_conditions_fail_leaves_the_request_to_the_next() {
+        let gold = Condition::Header {
+            name: "X-Tier".into(),
+            value: ValueMatch::Exact("gold".into()),
+        };
+        let router = Router::new(vec![
+            rule("a", ""),
+            Rule {
+                conditions: vec![gold],
+                ..rule("a", "/api")
+            },
+        ]);
+        let mut request = Request::get("a", "/api");
+        assert_eq!(router.find(&request), Some(0));
+        request.headers.push(("x-tier", "gold".into()));
+        assert_eq!(router.find(&request), Some(1));
+    }
 }

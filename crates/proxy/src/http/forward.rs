@@ -1,10 +1,9 @@
 //! Moving a message from one side to the other: what is read on one socket leaves on the other, framed anew.
 
-use std::io;
 use std::task::{Context, Poll, ready};
 
 use net::Stream;
-use wire::h1::{BadBody, Body, encode};
+use wire::h1::{Body, encode};
 
 use crate::buffer::{Buffer, STEP};
 
@@ -12,16 +11,16 @@ use crate::buffer::{Buffer, STEP};
 const COPIED: usize = 2048;
 
 /// Why a message could not be moved whole.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// The source ended before its message did.
     Truncated,
     /// The source's framing is wrong.
-    Malformed(BadBody),
+    Malformed,
     /// Reading from the source failed.
-    Source(io::Error),
+    Source,
     /// Writing to the sink failed.
-    Sink(io::Error),
+    Sink,
 }
 
 /// What a pump that is pending waits for.
@@ -82,6 +81,19 @@ impl Pump {
         self.begun = false;
     }
 
+    /// Lets a body follow the head that stands in `out`.
+    pub(crate) fn follow(&mut self, body: Body) {
+        self.ended = body.is_done();
+        self.body = body;
+    }
+
+    /// Gives up on the sink: what is left of the message to read, behind what was taken and not written.
+    pub(crate) fn abandon(&mut self, buffer: &mut Buffer) -> Body {
+        buffer.consume(self.lent);
+        self.lent = 0;
+        std::mem::replace(&mut self.body, Body::Empty)
+    }
+
     /// The whole message has been read and written.
     pub(crate) fn is_done(&self) -> bool {
         self.ended && self.written == self.out.len() && self.lent == 0
@@ -93,7 +105,13 @@ impl Pump {
     }
 
     /// Moves what can be moved now. Ready when the message is whole on the other side, or can't be.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, source: &mut Stream, buffer: &mut Buffer, sink: &mut Stream) -> Poll<Result<(), Broken>> {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Stream,
+        buffer: &mut Buffer,
+        sink: &mut Stream,
+    ) -> Poll<Result<(), Broken>> {
         loop {
             self.gather(buffer)?;
             if self.written < self.out.len() || self.lent > 0 {
@@ -108,6 +126,14 @@ impl Pump {
         }
     }
 
+    /// Writes what stands in `out`, and nothing else.
+    pub(crate) fn poll_out(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer, sink: &mut Stream) -> Poll<Result<(), Broken>> {
+        while self.written < self.out.len() {
+            ready!(self.poll_write(cx, buffer, sink))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Turns unread bytes into framed output until there is enough for a write or nothing more to turn.
     ///
     /// Not while a write is half done: `out` would grow for as long as the sink is slow.
@@ -116,7 +142,7 @@ impl Pump {
             return Ok(());
         }
         while !self.ended && self.lent == 0 && self.out.len() < STEP / 4 {
-            let piece = self.body.decode(buffer.unread()).map_err(Broken::Malformed)?;
+            let piece = self.body.decode(buffer.unread()).map_err(|_| Broken::Malformed)?;
             buffer.consume(piece.skip);
             if piece.data > 0 {
                 self.moved += piece.data as u64;
@@ -155,9 +181,9 @@ impl Pump {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer, sink: &mut Stream) -> Poll<Result<(), Broken>> {
         let framing = &self.out[self.written..];
-        let n = ready!(sink.poll_write_both(cx, framing, &buffer.unread()[..self.lent])).map_err(Broken::Sink)?;
+        let n = ready!(sink.poll_write_both(cx, framing, &buffer.unread()[..self.lent])).map_err(|_| Broken::Sink)?;
         if n == 0 {
-            return Poll::Ready(Err(Broken::Sink(io::ErrorKind::WriteZero.into())));
+            return Poll::Ready(Err(Broken::Sink));
         }
         self.begun = true;
         self.steps += 1;
@@ -184,7 +210,7 @@ impl Pump {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, source: &mut Stream, buffer: &mut Buffer) -> Poll<Result<(), Broken>> {
         let space = buffer.space(self.keep);
-        let n = ready!(source.poll_read(cx, space)).map_err(Broken::Source)?;
+        let n = ready!(source.poll_read(cx, space)).map_err(|_| Broken::Source)?;
         self.steps += 1;
         if n > 0 {
             buffer.filled(n);

@@ -53,7 +53,15 @@ pub(crate) enum Ends {
 }
 
 /// Writes a backend's answer's head as the client gets it.
-pub(crate) fn downstream(out: &mut Vec<u8>, answer: &Response, text: &[u8], edits: &Edits, facts: &impl Facts, ends: Ends, connection: Connection) {
+pub(crate) fn downstream(
+    out: &mut Vec<u8>,
+    answer: &Response,
+    text: &[u8],
+    edits: &Edits,
+    facts: &impl Facts,
+    ends: Ends,
+    connection: Connection,
+) {
     encode::status_line(out, answer.status, answer.reason.of(text));
     for field in &answer.fields {
         let framing = matches!(field.known, Name::ContentLength | Name::TransferEncoding);
@@ -149,7 +157,9 @@ fn forwarded(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &Edits, host: &[u8]) {
         out.extend_from_slice(asked.peer.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    for (name, lower, value) in [(&b"X-Forwarded-Proto"[..], &b"x-forwarded-proto"[..], &b"http"[..]), (b"X-Forwarded-Host", b"x-forwarded-host", host)] {
+    for (name, lower, value) in
+        [(&b"X-Forwarded-Proto"[..], &b"x-forwarded-proto"[..], &b"http"[..]), (b"X-Forwarded-Host", b"x-forwarded-host", host)]
+    {
         // One that the client nominated in Connection is not passed on, so ours takes its place.
         if !asked.head.find_name(asked.text, lower).any(|field| !field.hop) {
             own(out, edits, name, value);

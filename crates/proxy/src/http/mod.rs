@@ -1,5 +1,7 @@
 //! HTTP: connections, exchanges, heads, bodies.
 
+mod attempt;
+mod deliver;
 pub(crate) mod exchange;
 pub(crate) mod forward;
 pub(crate) mod h1;

@@ -144,4 +144,3 @@ fn compile_route(route: &model::Route) -> Route {
 pub(crate) fn nanos(duration: Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX).min(Nanos::MAX / 4)
 }
-

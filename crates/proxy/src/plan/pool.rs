@@ -7,7 +7,7 @@ use std::time::Duration;
 use config::model::{self, Address};
 use policy::Nanos;
 use policy::balance::{Balance, Weight};
-use policy::retry::Retry;
+use policy::retry::{Budget, Retry};
 
 use super::{Resolve, nanos};
 use crate::board::{BackendState, Board, Health, PoolState};
@@ -29,6 +29,7 @@ pub struct Pool {
     /// How exchanges are spread.
     pub balance: Balance,
     pub(crate) retry: Retry,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) idle_connections: usize,
     pub(crate) idle_timeout: Nanos,
     /// How long a failed connect keeps a backend out of rotation when no health check says more.
@@ -97,6 +98,7 @@ impl Pool {
         }
         Self {
             name: pool.name.clone(),
+            budget: state.budget(pool.retry.budget),
             state,
             backends,
             unresolved,

@@ -28,7 +28,7 @@ impl Idle {
                 kept.clear();
                 return None;
             }
-            if !stream.has_news() && !(sure && stream.is_stale()) {
+            if !(stream.has_news() || sure && stream.is_stale()) {
                 return Some(stream);
             }
         }
@@ -43,7 +43,7 @@ impl Idle {
         }
     }
 
-    /// Closes what is too old or has been closed by the backend. Returns how many had bytes that nobody had asked for (B6).
+    /// Closes what is too old or has been closed by the backend.
     pub(crate) fn tidy(&self, timeout: Nanos, now: Nanos) {
         self.kept.borrow_mut().retain(|(stream, since)| now.saturating_sub(*since) < timeout && !stream.has_news());
     }

@@ -42,7 +42,10 @@ pub(crate) enum Nobody {
 impl LocalPool {
     /// Takes over the idle connections of backends that `before` had too.
     pub(crate) fn new(pool: Arc<Pool>, before: Option<&Self>) -> Self {
-        let idle = pool.backends.iter().map(|backend| before.and_then(|before| before.idle_of(backend)).unwrap_or_else(|| Rc::new(Idle::new())));
+        let idle = pool
+            .backends
+            .iter()
+            .map(|backend| before.and_then(|before| before.idle_of(backend)).unwrap_or_else(|| Rc::new(Idle::new())));
         Self {
             idle: idle.collect(),
             tiers: RefCell::new(std::array::from_fn(|_| Tier { members: Vec::new(), balancer: Balancer::new(&pool.balance, &[]) })),
@@ -50,6 +53,12 @@ impl LocalPool {
             valid_until: Cell::new(0),
             pool,
         }
+    }
+
+    /// Whether somebody is left who could take an attempt and has not been tried.
+    pub(crate) fn has_untried(&self, tried: &[u16]) -> bool {
+        let untried = |i: usize| !tried.contains(&(i as u16));
+        self.pool.backends.iter().enumerate().any(|(i, backend)| untried(i) && backend.is_usable() && !is_full(backend))
     }
 
     fn idle_of(&self, backend: &Backend) -> Option<Rc<Idle>> {

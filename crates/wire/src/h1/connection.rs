@@ -49,11 +49,11 @@ pub(super) fn options(buf: &[u8], fields: &mut [Field]) -> Result<Options, BadOp
 
 impl Options {
     fn take(&mut self, buf: &[u8], fields: &mut [Field], option: &[u8]) -> Result<(), BadOptions> {
-        if option.eq_ignore_ascii_case(b"keep-alive") {
+        if is(option, b"keep-alive") {
             self.keep_alive = true;
-        } else if option.eq_ignore_ascii_case(b"close") {
+        } else if is(option, b"close") {
             self.close = true;
-        } else if option.eq_ignore_ascii_case(b"upgrade") {
+        } else if is(option, b"upgrade") {
             self.upgrade = true;
         } else {
             let is_vital = is(option, b"content-length")

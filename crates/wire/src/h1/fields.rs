@@ -1,7 +1,8 @@
 //! Field lines: their grammar (row A5), and the names a proxy acts on.
 
-use super::bytes::{TOKEN_CLASS, UNDERSCORE, has_control, is, trim};
+use super::bytes::{TOKEN_CLASS, UNDERSCORE, find_control, is, trim};
 use super::fault::Syntax;
+use super::lines::Progress;
 use super::{Limits, Span};
 
 /// A field name the proxy acts on; everything else is [`Name::Other`].
@@ -122,28 +123,66 @@ pub struct Field {
     pub underscore: bool,
 }
 
-impl Field {
-    /// Reads one line without its CRLF.
+/// Where the parts of a legal field line are.
+struct Line {
+    start: usize,
+    /// Of the colon.
+    name_end: usize,
+    /// Of the CRLF.
+    end: usize,
+    /// What kinds of bytes are in the name.
+    classes: u8,
+}
+
+impl Line {
+    /// Reads the line that begins at `start`, if it is as nearly all are: whole, legal, of at most `most` bytes with its CRLF, no tab
+    /// in it. One pass over the bytes; for any other line [`Line::parse`] has the verdict.
     #[inline]
-    pub(super) fn parse(buf: &[u8], line: Span) -> Result<Field, Syntax> {
+    fn parse_usual(buf: &[u8], start: usize, most: usize) -> Option<Line> {
+        let (name_len, classes) = scan_name(buf.get(start..)?);
+        let name_end = start + name_len;
+        if name_len == 0 || *buf.get(name_end)? != b':' {
+            return None;
+        }
+        let end = find_control(buf, name_end + 1)?;
+        if buf.get(end..end + 2)? != b"\r\n" || end + 2 - start > most {
+            return None;
+        }
+        Some(Line {
+            start,
+            name_end,
+            end,
+            classes,
+        })
+    }
+
+    /// Reads one line without its CRLF.
+    fn parse(buf: &[u8], line: Span) -> Result<Line, Syntax> {
         let text = line.of(buf);
         let (name_len, classes) = scan_name(text);
         if text.get(name_len) != Some(&b':') || name_len == 0 {
             return Err(name_fault(text, name_len));
         }
-        let value = &text[name_len + 1..];
-        if has_control(value) {
-            check_controls(value)?;
-        }
-        let name_end = line.start as usize + name_len;
-        let known = Name::of(&text[..name_len]);
-        Ok(Field {
-            name: Span::new(line.start as usize, name_end),
-            value: trimmed(value, name_end + 1),
+        check_controls(&text[name_len + 1..])?;
+        let start = line.start as usize;
+        Ok(Line {
+            start,
+            name_end: start + name_len,
+            end: line.end(),
+            classes,
+        })
+    }
+
+    #[inline]
+    fn field(&self, buf: &[u8]) -> Field {
+        let known = Name::of(&buf[self.start..self.name_end]);
+        Field {
+            name: Span::new(self.start, self.name_end),
+            value: trimmed(&buf[self.name_end + 1..self.end], self.name_end + 1),
             known,
             hop: known.is_hop(),
-            underscore: classes & UNDERSCORE != 0,
-        })
+            underscore: self.classes & UNDERSCORE != 0,
+        }
     }
 }
 
@@ -192,7 +231,6 @@ fn name_fault(text: &[u8], name_len: usize) -> Syntax {
     }
 }
 
-#[cold]
 fn check_controls(value: &[u8]) -> Result<(), Syntax> {
     match value.iter().find(|b| b.is_ascii_control() && **b != b'\t') {
         None => Ok(()),
@@ -217,20 +255,32 @@ impl Present {
     }
 }
 
-/// Adds a field to those of a head, unless they are too many.
-#[inline]
-pub(super) fn push(
+/// Reads field lines as long as there are whole ones. True if the empty line is reached: `progress` then stands before it.
+pub(super) fn parse_lines(
+    buf: &[u8],
     all: &mut Vec<Field>,
     present: &mut Present,
-    field: Field,
+    progress: &mut Progress,
     limits: &Limits,
-) -> Result<(), Syntax> {
-    if all.len() >= limits.fields {
-        return Err(Syntax::TooManyFields);
+) -> Result<bool, Syntax> {
+    loop {
+        let most = progress.most(limits.line, limits);
+        let line = match Line::parse_usual(buf, progress.line, most) {
+            Some(line) => line,
+            None => match progress.next_line(buf, limits.line, limits)? {
+                None => return Ok(false),
+                Some(line) if line.is_empty() => return Ok(true),
+                Some(line) => Line::parse(buf, line)?,
+            },
+        };
+        if all.len() >= limits.fields {
+            return Err(Syntax::TooManyFields);
+        }
+        let field = line.field(buf);
+        present.add(field.known);
+        all.push(field);
+        progress.accept(line.end);
     }
-    present.add(field.known);
-    all.push(field);
-    Ok(())
 }
 
 /// The fields of a head while its whole is judged.

@@ -19,20 +19,19 @@ pub struct Progress {
 
 impl Progress {
     /// The line that begins at `self.line`, without its CRLF, if it is all there. `longest` is what it may have without the CRLF.
-    #[inline]
     pub(super) fn next_line(
         &mut self,
         buf: &[u8],
         longest: usize,
         limits: &Limits,
     ) -> Result<Option<Span>, Syntax> {
-        let left = limits.head.min(u32::MAX as usize).saturating_sub(self.line);
-        let most = left.min(longest.saturating_add(2));
+        let most = self.most(longest, limits);
         let seen = buf.len().min(self.line + most);
         let fresh = buf.get(self.scanned..seen).unwrap_or_default();
         let Some(found) = memchr(b'\n', fresh) else {
             if seen == self.line + most {
-                return Err(if left > longest.saturating_add(2) {
+                let is_line = most == longest.saturating_add(2);
+                return Err(if is_line {
                     Syntax::LineTooLong
                 } else {
                     Syntax::HeadTooLarge
@@ -48,11 +47,25 @@ impl Progress {
         Ok(Some(Span::new(self.line, lf - 1)))
     }
 
-    /// The line has been judged and is good; go on behind its CRLF.
+    /// Most bytes that the line which begins at `self.line` may have with its CRLF, if `longest` without is the limit for the line.
     #[inline]
-    pub(super) fn accept(&mut self, line: Span) {
-        self.line = line.end() + 2;
+    pub(super) fn most(&self, longest: usize, limits: &Limits) -> usize {
+        let left = limits.head.min(u32::MAX as usize).saturating_sub(self.line);
+        left.min(longest.saturating_add(2))
+    }
+
+    /// The line that ends at `end`, its CRLF not counted, has been judged and is good; go on behind it.
+    #[inline]
+    pub(super) fn accept(&mut self, end: usize) {
+        self.line = end + 2;
         self.scanned = self.line;
         self.in_fields = true;
+    }
+
+    /// The empty line has been judged. Gives the length of the head and goes back to the start.
+    pub(super) fn finish(&mut self) -> usize {
+        let len = self.line + 2;
+        *self = Progress::default();
+        len
     }
 }

@@ -17,7 +17,7 @@ const BESIDE_TARGET: usize = 64;
 /// A parsed request head. Reused message after message: `fields` keeps its capacity.
 ///
 /// Its contents mean something only after [`parse`](Request::parse) said [`Status::Complete`].
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
     /// The method, as far as it matters.
     pub method: Method,
@@ -118,24 +118,15 @@ impl Request {
             self.fields.clear();
             self.present = Present::default();
             self.request_line(buf, line, limits)?;
-            progress.accept(line);
+            progress.accept(line.end());
         }
-        while let Some(line) = progress.next_line(buf, limits.line, limits)? {
-            if line.is_empty() {
-                self.judge(buf)?;
-                self.len = line.end() + 2;
-                *progress = Progress::default();
-                return Ok(Status::Complete);
-            }
-            fields::push(
-                &mut self.fields,
-                &mut self.present,
-                Field::parse(buf, line)?,
-                limits,
-            )?;
-            progress.accept(line);
+        let fields = &mut self.fields;
+        if !fields::parse_lines(buf, fields, &mut self.present, progress, limits)? {
+            return Ok(Status::Partial);
         }
-        Ok(Status::Partial)
+        self.judge(buf)?;
+        self.len = progress.finish();
+        Ok(Status::Complete)
     }
 
     /// The first field of a known name. Cost: one bit test when it is absent. For [`Name::Other`] see
@@ -295,7 +286,7 @@ fn request_line_fault(fault: Syntax) -> Reject {
 fn expects_continue(fields: Fields<'_>) -> Result<bool, Reject> {
     match fields.single(Name::Expect) {
         Ok(None) => Ok(false),
-        Ok(Some(value)) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+        Ok(Some(value)) if is(value, b"100-continue") => Ok(true),
         Ok(Some(_)) | Err(Repeated) => Err(Reject::Expectation),
     }
 }

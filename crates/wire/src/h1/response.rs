@@ -11,7 +11,7 @@ use super::{Limits, Method, Span, Status, Upgrade, Version};
 /// A parsed response head. Reused message after message: `fields` keeps its capacity.
 ///
 /// Its contents mean something only after [`parse`](Response::parse) said [`Status::Complete`].
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Response {
     /// The version.
     pub version: Version,
@@ -78,24 +78,15 @@ impl Response {
             self.fields.clear();
             self.present = Present::default();
             self.status_line(buf, line)?;
-            progress.accept(line);
+            progress.accept(line.end());
         }
-        while let Some(line) = progress.next_line(buf, limits.line, limits)? {
-            if line.is_empty() {
-                self.judge(buf, to)?;
-                self.len = line.end() + 2;
-                *progress = Progress::default();
-                return Ok(Status::Complete);
-            }
-            fields::push(
-                &mut self.fields,
-                &mut self.present,
-                Field::parse(buf, line)?,
-                limits,
-            )?;
-            progress.accept(line);
+        let fields = &mut self.fields;
+        if !fields::parse_lines(buf, fields, &mut self.present, progress, limits)? {
+            return Ok(Status::Partial);
         }
-        Ok(Status::Partial)
+        self.judge(buf, to)?;
+        self.len = progress.finish();
+        Ok(Status::Complete)
     }
 
     /// The first field of a known name. Cost: one bit test when it is absent. For [`Name::Other`] see
