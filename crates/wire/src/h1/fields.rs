@@ -1,6 +1,6 @@
 //! Field lines: their grammar (row A5), and the names a proxy acts on.
 
-use super::bytes::{TOKEN_CLASS, UNDERSCORE, find_control, is, trim};
+use super::bytes::{TOKEN_CLASS, UNDERSCORE, find_control, is, trim, trimmed_range};
 use super::fault::Syntax;
 use super::lines::Progress;
 use super::{Limits, Span};
@@ -210,12 +210,8 @@ fn trimmed(value: &[u8], start: usize) -> Span {
     {
         return Span::new(start + 1, start + value.len());
     }
-    let text = trim(value);
-    let before = value
-        .iter()
-        .position(|b| !matches!(b, b' ' | b'\t'))
-        .unwrap_or(0);
-    Span::new(start + before, start + before + text.len())
+    let text = trimmed_range(value);
+    Span::new(start + text.start, start + text.end)
 }
 
 #[cold]
@@ -264,8 +260,11 @@ pub(super) fn parse_lines(
     limits: &Limits,
 ) -> Result<bool, Syntax> {
     loop {
-        let most = progress.most(limits.line, limits);
-        let line = match Line::parse_usual(buf, progress.line, most) {
+        let usual = match progress.most_if_fresh(limits) {
+            Some(most) => Line::parse_usual(buf, progress.line, most),
+            None => None,
+        };
+        let line = match usual {
             Some(line) => line,
             None => match progress.next_line(buf, limits.line, limits)? {
                 None => return Ok(false),

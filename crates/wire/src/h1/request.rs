@@ -1,7 +1,7 @@
 //! Request heads (rows A1 to A5, A10 to A14, B1, B2, D4, D5).
 
 use super::bytes::{is, is_token_byte, trim};
-use super::connection::{self, BadOptions, Options};
+use super::connection::{self, BadOptions};
 use super::fault::{Reject, Syntax};
 use super::fields::{self, Field, Fields, Name, Present, Repeated};
 use super::framing::{self, Framing};
@@ -202,11 +202,7 @@ impl Request {
 
     /// All that concerns the head as a whole, at its empty line.
     fn judge(&mut self, buf: &[u8]) -> Result<(), Reject> {
-        let options = if self.present.has(Name::Connection) {
-            connection::options(buf, &mut self.fields)?
-        } else {
-            Options::default()
-        };
+        let options = connection::options(buf, &mut self.fields, self.present)?;
         self.keep_alive = !options.close && (self.version == Version::Http11 || options.keep_alive);
         let fields = Fields {
             buf,

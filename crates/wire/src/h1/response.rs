@@ -1,7 +1,7 @@
 //! Response heads (rows B4, B5, and what B3 needs to be judged).
 
 use super::bytes::{has_control, is};
-use super::connection::{self, BadOptions, Options};
+use super::connection::{self, BadOptions};
 use super::fault::Malformed;
 use super::fields::{self, Field, Fields, Name, Present};
 use super::framing::{self, Framing, ResponseFraming};
@@ -136,11 +136,7 @@ impl Response {
 
     /// All that concerns the head as a whole, at its empty line.
     fn judge(&mut self, buf: &[u8], to: Method) -> Result<(), Malformed> {
-        let options = if self.present.has(Name::Connection) {
-            connection::options(buf, &mut self.fields)?
-        } else {
-            Options::default()
-        };
+        let options = connection::options(buf, &mut self.fields, self.present)?;
         let fields = Fields {
             buf,
             all: &self.fields,
