@@ -1,7 +1,8 @@
 //! The `Connection` field: what the peer says about this hop, and which fields it takes out of the message (row D4).
 
 use super::bytes::{is, trim};
-use super::fields::{Field, Name, Present};
+use super::fields::{Field, Present};
+use super::name::Name;
 
 /// More options than this in all `Connection` lines are refused: each is compared with every field, and nobody needs more.
 const MOST_OPTIONS: usize = 32;
