@@ -12,7 +12,7 @@ pub mod client;
 pub mod message;
 mod process;
 
-pub use process::{Evenkeel, free_port};
+pub use process::{Evenkeel, binary, free_port};
 
 /// Bytes as text, one character a byte (Latin-1): loses nothing, so that it can be compared and printed.
 pub fn text(bytes: &[u8]) -> String {

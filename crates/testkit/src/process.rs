@@ -26,6 +26,11 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// The binary under test: `built` (what cargo built for the test), or what the environment variable `EVENKEEL` names, such as a release build.
+pub fn binary(built: &str) -> String {
+    std::env::var("EVENKEEL").unwrap_or_else(|_| built.to_owned())
+}
+
 /// A running proxy: started from its binary with a configuration, killed on drop.
 ///
 /// In the configuration the words `LISTEN` and `ADMIN` stand for an address of the kernel's choice; [`Evenkeel::address`] and

@@ -73,6 +73,8 @@ pub struct Expect {
     pub closed: Option<bool>,
     /// Closed without any answer.
     pub no_answer: bool,
+    /// An answer may come or not; if one does the rest is judged.
+    pub silent_ok: bool,
     /// `false`: the body must NOT end cleanly.
     pub complete: Option<bool>,
     /// The word of the error.
@@ -148,6 +150,14 @@ impl Case {
         self.split == "all"
     }
 
+    /// The same input twice is not two cases.
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.send == other.send
+            && self.backend == other.backend
+            && self.config == other.config
+            && self.finish == other.finish
+    }
+
     /// Puts the short forms into the long ones.
     fn settle(mut self, row: &str) -> Result<Self, String> {
         if self.row.is_empty() {
@@ -194,17 +204,25 @@ pub fn load(dir: &Path) -> Vec<Case> {
         .filter(|p| p.extension().is_some_and(|e| e == "toml"))
         .collect();
     paths.sort();
-    let read = |path: &Path| parse(&fs::read_to_string(path).map_err(|e| e.to_string())?);
-    paths
-        .iter()
-        .flat_map(|path| read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
-        .collect()
+    let mut cases = Vec::new();
+    let mut faults = Vec::new();
+    for path in &paths {
+        match fs::read_to_string(path)
+            .map_err(|e| e.to_string())
+            .and_then(|text| parse(&text))
+        {
+            Ok(mut more) => cases.append(&mut more),
+            Err(fault) => faults.push(format!("{}: {fault}", path.display())),
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    cases
 }
 
 /// The cases of one file's text.
 ///
 /// # Errors
-/// Names the case that is wrong and why.
+/// Names every case that is wrong and why.
 pub fn parse(text: &str) -> Result<Vec<Case>, String> {
     let file: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
     let row = file.get("row").and_then(Value::as_str).unwrap_or_default();
@@ -213,28 +231,37 @@ pub fn parse(text: &str) -> Result<Vec<Case>, String> {
         .and_then(Value::as_array)
         .ok_or("no [[case]]")?;
     let mut out: Vec<Case> = Vec::new();
+    let mut faults = Vec::new();
     for case in cases {
         for case in vary(case)? {
             let name = case
                 .get("name")
                 .map(ToString::to_string)
                 .unwrap_or_default();
-            let case: Case = case.try_into().map_err(|e| format!("case {name}: {e}"))?;
-            let case = case.settle(row).map_err(|e| format!("case {name}: {e}"))?;
-            if out.iter().any(|other| {
-                other.name == case.name
-                    || (other.send == case.send
-                        && other.backend == case.backend
-                        && other.config == case.config)
-            }) {
-                return Err(format!(
-                    "case {name}: its name or its very input is there already"
-                ));
+            match case
+                .try_into::<Case>()
+                .map_err(|e| e.to_string())
+                .and_then(|case| case.settle(row))
+            {
+                Err(fault) => faults.push(format!("case {name}: {fault}")),
+                Ok(case)
+                    if out
+                        .iter()
+                        .any(|other| other.name == case.name || other.says_the_same(&case)) =>
+                {
+                    faults.push(format!(
+                        "case {name}: its name or its very input is there already"
+                    ));
+                }
+                Ok(case) => out.push(case),
             }
-            out.push(case);
         }
     }
-    Ok(out)
+    if faults.is_empty() {
+        Ok(out)
+    } else {
+        Err(faults.join("\n"))
+    }
 }
 
 /// One case for each entry of `vary`.
