@@ -1,1 +1,100 @@
-//! placeholder
+//! Text to checked configuration.
+//!
+//! One TOML file goes in, one [`model::Config`] comes out, or a [`Report`] of everything that is wrong with it: the place, the
+//! line, a caret under the fault and the nearest legal key. What the language knows is said once, in `keys`; the parser, the
+//! hints, [`schema`] and [`reference`] all read it there.
+//!
+//! ```
+//! let config = config::parse("evenkeel.toml", r#"
+//!     listen   = "127.0.0.1:8000"
+//!     backends = ["127.0.0.1:8001", "127.0.0.1:8002"]
+//! "#)?;
+//! assert_eq!(config.pools[0].backends.len(), 2);
+//!
+//! let report = config::parse("evenkeel.toml", "lisen = ':80'").expect_err("a misspelt key");
+//! assert!(report.to_string().contains("did you mean `listen`?"));
+//! # Ok::<(), config::Report>(())
+//! ```
+//!
+//! Never: no I/O but reading the file and `{ file = … }` secrets, no type of TOML in the model.
+
+mod check;
+mod doc;
+mod keys;
+pub mod model;
+mod nearest;
+mod report;
+mod short;
+mod syntax;
+mod units;
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use crate::doc::{Doc, Section};
+use crate::model::Config;
+pub use crate::report::{Fault, Report, Severity};
+pub use crate::short::short;
+
+/// Reads and checks the file at `path`.
+///
+/// A file that can't be read, is not UTF-8 or is larger than 16 MiB is a report too.
+pub fn load(path: &Path) -> Result<Config, Report> {
+    let name = path.display().to_string();
+    let text = read(path).map_err(|why| {
+        Report::new(vec![Fault::without_place(
+            name.clone(),
+            format!("can't read {name}: {why}"),
+            None,
+        )])
+    })?;
+    let mut config = parse(&name, &text)?;
+    config.source = Some(path.to_path_buf());
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    const LARGEST: u64 = 16 << 20;
+    let about = std::fs::metadata(path).map_err(|why| why.to_string())?;
+    if about.is_dir() {
+        return Err("it is a folder".to_owned());
+    }
+    if about.len() > LARGEST {
+        return Err("it is larger than 16 MiB".to_owned());
+    }
+    let bytes = std::fs::read(path).map_err(|why| why.to_string())?;
+    String::from_utf8(bytes).map_err(|why| {
+        format!(
+            "it is not UTF-8 from byte {} on",
+            why.utf8_error().valid_up_to()
+        )
+    })
+}
+
+/// Checks `text`. Faults call it `name`; `{ file = … }` is read relative to the folder of `name`.
+///
+/// Every fault is reported: one of the syntax does not hide the others, and none hides the next.
+pub fn parse(name: &str, text: &str) -> Result<Config, Report> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let doc = Doc::new(name, text, !errors.is_empty());
+    for error in &errors {
+        syntax::report(&doc, text, error);
+    }
+    let section = Section::open(&doc, &keys::ROOT, String::new(), 0..0, root.get_ref());
+    let config = check::config(&section);
+    drop(section);
+    finish(doc, name, config)
+}
+
+/// The configuration with its warnings if nothing is an error, the report otherwise.
+fn finish(doc: Doc<'_>, name: &str, config: Config) -> Result<Config, Report> {
+    let faults = doc.into_faults(name);
+    if faults.iter().any(|fault| fault.severity == Severity::Error) {
+        return Err(Report::new(faults));
+    }
+    Ok(Config {
+        warnings: faults,
+        ..config
+    })
+}

@@ -1,0 +1,261 @@
+//! `[pool.NAME]`: backends, balance and retries.
+
+use std::collections::HashSet;
+use std::ops::{Range, RangeInclusive};
+
+use policy::balance::{Balance, Hash, HashKey, HashMethod};
+use policy::retry::{BudgetParams, Conditions, Retry};
+
+use super::{backend, headers, health, statuses};
+use crate::doc::{Doc, Section, Value};
+use crate::keys;
+use crate::model::{Address, Backend, Idle, Pool};
+use crate::nearest::nearest;
+use crate::report::shown;
+use crate::units::{self, Wrong};
+
+pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
+    Pool {
+        name: name.to_owned(),
+        backends: section
+            .require("backends")
+            .map(|value| backends(value, &section.under("backends")))
+            .unwrap_or_default(),
+        balance: balance(section),
+        health: health::read(section),
+        retry: retry(&section.section("retry", &keys::RETRY)),
+        idle: idle(&section.section("idle", &keys::IDLE)),
+    }
+}
+
+/// The pool of the short form, whose keys stand at the top level.
+pub(crate) fn short(root: &Section<'_>, name: &str) -> Pool {
+    let backends = root
+        .require("backends")
+        .map(|value| backends(value, "[backends]"))
+        .unwrap_or_default();
+    Pool {
+        balance: balance(root),
+        health: health::read(root),
+        ..of(&Section::absent(root.doc, &keys::POOL), name, backends)
+    }
+}
+
+/// A pool of which only the backends are known.
+pub(crate) fn of(absent: &Section<'_>, name: &str, backends: Vec<Backend>) -> Pool {
+    Pool {
+        name: name.to_owned(),
+        backends,
+        balance: balance(absent),
+        health: health::read(absent),
+        retry: retry(&absent.section("retry", &keys::RETRY)),
+        idle: idle(&absent.section("idle", &keys::IDLE)),
+    }
+}
+
+fn backends(value: Value<'_>, title: &str) -> Vec<Backend> {
+    let (doc, span) = (value.doc, value.span());
+    let Some(items) = value.array() else {
+        return Vec::new();
+    };
+    if items.is_empty() {
+        doc.fault(
+            span.clone(),
+            "a pool needs at least one backend",
+            "as in [\"127.0.0.1:8001\"]",
+        );
+    }
+    let mut addresses = HashSet::new();
+    let mut names = HashSet::new();
+    let mut backends: Vec<Backend> = Vec::new();
+    for item in items {
+        let Some((backend, at)) = backend::read(&item, title.to_owned()) else {
+            continue;
+        };
+        is_new(doc, &mut addresses, &backend.address, at);
+        if let Some(name) = backend
+            .name
+            .as_ref()
+            .filter(|name| !names.insert((*name).clone()))
+        {
+            doc.fault(
+                item.span(),
+                format!("two backends of this pool are called {}", shown(name)),
+                "each needs its own name",
+            );
+        }
+        backends.push(backend);
+    }
+    if !backends.is_empty() && backends.iter().all(|backend| backend.backup) {
+        doc.warn(
+            span,
+            "every backend of this pool is a backup",
+            "they all serve, as if none were",
+        );
+    }
+    backends
+}
+
+/// Reports a backend that its pool has already.
+pub(super) fn is_new(
+    doc: &Doc<'_>,
+    addresses: &mut HashSet<Address>,
+    address: &Address,
+    at: Range<usize>,
+) {
+    if !addresses.insert(address.clone()) {
+        doc.fault(
+            at,
+            format!("{address} is in this pool twice"),
+            "to give it a larger share, set its `weight`",
+        );
+    }
+}
+
+fn balance(section: &Section<'_>) -> Balance {
+    let Some(value) = section.get("balance") else {
+        return Balance::default();
+    };
+    if value.is_table() {
+        return value
+            .section(&keys::HASH, section.under("balance"))
+            .and_then(|section| hash(&section))
+            .map_or(Balance::default(), Balance::Hash);
+    }
+    match value.choice() {
+        Some("least_connections") => Balance::LeastConnections,
+        Some("least_response_time") => Balance::LeastResponseTime,
+        Some("random") => Balance::Random,
+        Some("ip_hash") => Balance::Hash(Hash {
+            key: HashKey::ClientIp,
+            method: HashMethod::Maglev,
+            bounded: None,
+        }),
+        _ => Balance::RoundRobin,
+    }
+}
+
+fn hash(section: &Section<'_>) -> Option<Hash> {
+    let method = match section.choice("method") {
+        "ring" => HashMethod::Ring,
+        "rendezvous" => HashMethod::Rendezvous,
+        _ => HashMethod::Maglev,
+    };
+    let bounded = section.get("bounded").and_then(Value::number);
+    let key = section.require("hash")?.text()?.read(hash_key)?;
+    Some(Hash {
+        key,
+        method,
+        bounded,
+    })
+}
+
+fn hash_key(text: &str) -> Result<HashKey, Wrong> {
+    const PLAIN: [&str; 4] = ["client_ip", "path", "host", "route"];
+    const NAMED: [&str; 3] = ["header", "cookie", "query"];
+    let (kind, name) = text
+        .split_once(':')
+        .map_or((text, None), |(kind, name)| (kind, Some(name)));
+    match (kind, name) {
+        ("client_ip", None) => Ok(HashKey::ClientIp),
+        ("path", None) => Ok(HashKey::Path),
+        ("host", None) => Ok(HashKey::Host),
+        ("route", None) => Ok(HashKey::Route),
+        ("header", Some(name)) if headers::is_token(name) => {
+            Ok(HashKey::Header(name.to_ascii_lowercase()))
+        }
+        ("cookie", Some(name)) if headers::is_token(name) => Ok(HashKey::Cookie(name.to_owned())),
+        ("query", Some(name)) if !name.is_empty() => Ok(HashKey::Query(name.to_owned())),
+        ("cel", Some(_)) => Err(Wrong::new(
+            "`cel:` is part of the language but not served by this version yet",
+            "hash by a header, cookie or query parameter",
+        )),
+        (kind, None) if NAMED.contains(&kind) => Err(Wrong::new(
+            format!("`{kind}` needs a name"),
+            format!("as in \"{kind}:id\""),
+        )),
+        (kind, Some(name)) if NAMED.contains(&kind) => Err(Wrong::new(
+            format!("{} is not the name of a {kind}", shown(name)),
+            format!("as in \"{kind}:id\""),
+        )),
+        _ => {
+            let hint = nearest(kind, PLAIN.into_iter().chain(NAMED)).map_or_else(
+                || {
+                    "it is client_ip, path, host, route, header:NAME, cookie:NAME or query:NAME"
+                        .to_owned()
+                },
+                |known| {
+                    if NAMED.contains(&known) {
+                        format!(
+                            "did you mean \"{known}:{}\"?",
+                            name.unwrap_or("NAME").escape_debug()
+                        )
+                    } else {
+                        format!("did you mean \"{known}\"?")
+                    }
+                },
+            );
+            Err(Wrong::new(format!("{} can't be hashed", shown(text)), hint))
+        }
+    }
+}
+
+fn retry(section: &Section<'_>) -> Retry {
+    let on = section.get("on").map(conditions);
+    let rate = section.get("budget_min");
+    let per_second = section.parsed("budget_min", units::rate);
+    let whole = u64::from(per_second.count) % per_second.per.as_secs() == 0;
+    if let Some(value) = rate.filter(|_| !whole) {
+        value.fault(
+            "`budget_min` is counted in whole retries a second",
+            "as in \"5/s\"",
+        );
+    }
+    let standard = Retry::default();
+    Retry {
+        attempts: section.integer("attempts"),
+        on: on.unwrap_or(standard.on),
+        budget: BudgetParams {
+            percent: (section.parsed("budget", units::percent) * 100.0).round() as _,
+            per_second: per_second.count / u32::try_from(per_second.per.as_secs()).unwrap_or(1),
+        },
+    }
+}
+
+fn conditions(value: Value<'_>) -> Conditions {
+    let mut on = Conditions {
+        connect: false,
+        reset: false,
+        timeout: false,
+        statuses: Vec::new(),
+    };
+    for text in value.one_or_many().into_iter().filter_map(Value::text) {
+        match text.as_str() {
+            "connect" => on.connect = true,
+            "reset" => on.reset = true,
+            "timeout" => on.timeout = true,
+            _ => on.statuses.extend(text.read(retry_statuses)),
+        }
+    }
+    on
+}
+
+fn retry_statuses(text: &str) -> Result<RangeInclusive<u16>, Wrong> {
+    if let Some(range) = statuses(text, 400) {
+        return Ok(range);
+    }
+    let message = format!("{} is not a retry condition", shown(text));
+    let hint = match nearest(text, ["connect", "reset", "timeout"]) {
+        Some(word) => format!("did you mean \"{word}\"?"),
+        None if statuses(text, 100).is_some() => "statuses from 400 to 599 are".to_owned(),
+        None => "they are \"connect\", \"reset\", \"timeout\", and statuses such as \"503\" or \"502-504\"".to_owned(),
+    };
+    Err(Wrong::new(message, hint))
+}
+
+fn idle(section: &Section<'_>) -> Idle {
+    Idle {
+        connections: section.integer("connections"),
+        timeout: section.duration("timeout"),
+    }
+}

@@ -1,0 +1,249 @@
+//! `[pool.NAME]` and the tables in it.
+
+use super::route::NAME;
+use super::{Kind, Table, optional, planned, required, with_default};
+
+pub(crate) static POOL: Table = Table {
+    path: "pool.NAME",
+    doc: "A group of backends that serve the same.",
+    keys: &[
+        required(
+            "backends",
+            BACKENDS,
+            "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 3 }]",
+            "Its servers: addresses, or tables where there is more to say. A port left out is 80.",
+        )
+        .also_called(&["servers", "upstreams", "targets"]),
+        with_default(
+            "balance",
+            BALANCE,
+            "round_robin",
+            "\"least_connections\"",
+            "How exchanges are spread. `round_robin`: in turn, by weight. `least_connections`: the fewest in flight for its weight. \
+             `least_response_time`: the lowest latency × in-flight. `random`: the less busy of two drawn. `ip_hash`: a client stays with \
+             its backend. A table is consistent hashing by a key of your choice.",
+        )
+        .also_called(&["algorithm", "lb_policy", "policy"]),
+        optional("health", HEALTH_OR_OFF, "a TCP probe every 5 s", "{ path = \"/health\" }", "How backends are probed. `false` takes every backend for up.")
+            .also_called(&["check", "healthcheck", "health_check"]),
+        optional("retry", Kind::Table(&RETRY), "see there", "{ attempts = 1 }", "When a failed attempt is made again."),
+        optional("idle", Kind::Table(&IDLE), "see there", "{ connections = 32 }", "Connections kept for the next attempt.").also_called(&["keepalive"]),
+        planned("passive", "Takes out backends whose answers fail."),
+        planned("breaker", "Stops sending where too much fails."),
+        planned("sticky", "Keeps a client at its backend by cookie."),
+        planned("queue", "Holds exchanges while every backend is at `max_connections`."),
+        planned("slow_start", "Brings a backend that came back up to its share by and by."),
+        planned("fail_open_below", "Below which share of healthy backends health is ignored."),
+        planned("tls", "Speaks TLS to the backends."),
+    ],
+};
+
+pub(crate) static BACKEND: Table = Table {
+    path: "pool.NAME.backends",
+    doc: "One backend of the array, where an address alone does not say enough.",
+    keys: &[
+        required("address", BACKEND_ADDRESS, "\"10.0.0.2:8080\"", "Host and port; a name is resolved, and again when its TTL ends. A port left out is 80.")
+            .also_called(&["host", "url", "server"]),
+        optional("name", NAME, "the address", "\"blue\"", "For logs and metrics. No two in a pool share one."),
+        with_default("weight", Kind::Integer(1, 1000), "1", "3", "Its share in comparison with the others."),
+        with_default("backup", Kind::Flag, "false", "true", "Serves only when every other backend is down."),
+        optional("max_connections", Kind::Integer(1, 1_000_000), "no limit", "200", "Most exchanges at one time.").also_called(&["maxconn", "max_conns"]),
+    ],
+};
+
+pub(crate) static HASH: Table = Table {
+    path: "pool.NAME.balance",
+    doc: "Consistent hashing: the same key goes to the same backend, and taking one away moves only its own keys.",
+    keys: &[
+        required(
+            "hash",
+            Kind::Word("a hash key", "^(client_ip|path|host|route|(header|cookie|query):.+)$"),
+            "\"header:X-User\"",
+            "What is hashed: `client_ip`, `path`, `host`, `route`, `header:NAME`, `cookie:NAME` or `query:NAME`.",
+        )
+        .also_called(&["key"]),
+        with_default(
+            "method",
+            Kind::Choice(&["maglev", "ring", "rendezvous"], &[]),
+            "maglev",
+            "\"ring\"",
+            "`maglev`: even to 1 %, constant cost. `ring`: as ketama. `rendezvous`: moves least, cost grows with the pool.",
+        ),
+        optional(
+            "bounded",
+            Kind::Number(1.01, 10.0),
+            "no bound",
+            "1.5",
+            "No backend takes more than this many times the mean load; what is over goes to the next.",
+        ),
+    ],
+};
+
+pub(crate) static HEALTH: Table = Table {
+    path: "pool.NAME.health",
+    doc: "How backends are probed. The first probe alone decides; then `rise` and `fall` do. A backend that flaps is held down longer each time.",
+    keys: &[
+        optional(
+            "path",
+            Kind::Word("a path", "^/[^ ]*$"),
+            "a TCP probe",
+            "\"/health\"",
+            "Sends `GET` for it. Begins with `/`.",
+        )
+        .also_called(&["uri", "url"]),
+        optional(
+            "tcp",
+            Kind::Flag,
+            "true without `path`",
+            "true",
+            "Opens a connection and closes it again.",
+        ),
+        optional(
+            "host",
+            Kind::Word("a host", ""),
+            "the backend's address",
+            "\"shop.example.com\"",
+            "The probe's `Host` field.",
+        ),
+        with_default(
+            "status",
+            Kind::Word("statuses, such as \"200-399\"", "^[0-9 ,-]+$"),
+            "200-399",
+            "\"200,204\"",
+            "Statuses that pass: numbers and ranges with commas.",
+        ),
+        with_default(
+            "interval",
+            Kind::Duration("100ms", "1h"),
+            "5s",
+            "\"3s\"",
+            "Between two probes of a backend.",
+        ),
+        optional(
+            "timeout",
+            Kind::Duration("10ms", "5m"),
+            "2 s, or `interval` where that is shorter",
+            "\"1s\"",
+            "For one probe, connection included. At most `interval`.",
+        ),
+        with_default(
+            "jitter",
+            Kind::Percent,
+            "10%",
+            "\"20%\"",
+            "How far the interval varies by chance, so that probes do not come in step.",
+        ),
+        with_default(
+            "rise",
+            Kind::Integer(1, 100),
+            "2",
+            "1",
+            "Passes in a row that bring a backend up.",
+        ),
+        with_default(
+            "fall",
+            Kind::Integer(1, 100),
+            "3",
+            "2",
+            "Failures in a row that take a backend down.",
+        ),
+        with_default(
+            "edge_interval",
+            Kind::Duration("50ms", "1h"),
+            "1s",
+            "\"500ms\"",
+            "Between two probes while results speak against the current state. Never longer than `interval`.",
+        ),
+        with_default(
+            "hold_down_max",
+            Kind::Duration("0s", "1h"),
+            "1m",
+            "\"2m\"",
+            "The longest time a flapping backend is held down.",
+        ),
+        planned("grpc", "Probes with the gRPC health protocol."),
+        planned("expect", "An expression over the answer that must be true."),
+        planned(
+            "degraded",
+            "An expression over the answer that halves the weight.",
+        ),
+    ],
+};
+
+pub(crate) static RETRY: Table = Table {
+    path: "pool.NAME.retry",
+    doc: "When a failed attempt is made again, each time at another backend where there is one. Only where nothing was written, or the method \
+          is idempotent and its body still held.",
+    keys: &[
+        with_default(
+            "attempts",
+            Kind::Integer(0, 10),
+            "2",
+            "1",
+            "Further attempts after the first. 0 is none.",
+        ),
+        optional(
+            "on",
+            Kind::OneOrMany(&Kind::Word(
+                "a retry condition",
+                "^(connect|reset|timeout|[2-5][0-9]{2}(-[2-5][0-9]{2})?)$",
+            )),
+            "connect and reset",
+            "[\"connect\", \"reset\", \"502-503\"]",
+            "After what: `connect` (no connection), `reset` (it broke before an answer), `timeout` (no answer in time), a status or a range of them.",
+        ),
+        with_default(
+            "budget",
+            Kind::Percent,
+            "20%",
+            "\"10%\"",
+            "Retries at most, in proportion to all exchanges: an outage must not double the load.",
+        ),
+        with_default(
+            "budget_min",
+            Kind::Rate,
+            "10/s",
+            "\"5/s\"",
+            "Retries allowed on top, however little the traffic. Whole ones a second.",
+        ),
+    ],
+};
+
+pub(crate) static IDLE: Table = Table {
+    path: "pool.NAME.idle",
+    doc: "Connections to backends kept for the next attempt.",
+    keys: &[
+        with_default(
+            "connections",
+            Kind::Integer(0, 65_536),
+            "128",
+            "32",
+            "Most of them for each backend and worker. 0 keeps none.",
+        ),
+        with_default(
+            "timeout",
+            Kind::Duration("1s", "1h"),
+            "50s",
+            "\"20s\"",
+            "How long one is kept. Keep it under what the backends allow, commonly 60 s.",
+        ),
+    ],
+};
+
+const BACKEND_ADDRESS: Kind = Kind::Word("an address", "^(http://)?[^ /]+/?$");
+pub(super) const BACKENDS: Kind =
+    Kind::Array(&Kind::Either(&[BACKEND_ADDRESS, Kind::Table(&BACKEND)]));
+pub(super) const HEALTH_OR_OFF: Kind = Kind::Either(&[Kind::Off, Kind::Table(&HEALTH)]);
+pub(super) const BALANCE: Kind = Kind::Either(&[
+    Kind::Choice(
+        &[
+            "round_robin",
+            "least_connections",
+            "least_response_time",
+            "random",
+            "ip_hash",
+        ],
+        &[],
+    ),
+    Kind::Table(&HASH),
+]);

@@ -1,0 +1,7 @@
+//! Numbers kept about backends and exchanges, in fixed memory.
+
+mod ewma;
+mod histogram;
+
+pub use ewma::Ewma;
+pub use histogram::{BUCKETS, Histogram, bucket_of, value_of};
