@@ -204,6 +204,9 @@ fn ceil(text: &str, at: usize) -> usize {
 /// Text of the user's own, fit to stand in a message: control characters escaped, long ones cut.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
+    if text.is_empty() {
+        return "an empty text".to_owned();
+    }
     let mut escaped = String::from("`");
     for (at, c) in text.chars().enumerate() {
         if at == LONGEST {

@@ -20,7 +20,7 @@ pub fn short(listen: &str, backends: &[String]) -> Result<Config, Report> {
         spans.push(line.len()..line.len() + backend.len());
         line.push_str(backend);
     }
-    let doc = Doc::new(NAME, &line, false);
+    let doc = Doc::new(NAME, &line);
     let config = check::from_arguments(&doc, &spans);
     crate::finish(doc, NAME, config)
 }
