@@ -128,27 +128,28 @@ fn short(root: &Section<'_>, taken: &mut Taken) -> Parts {
     )
 }
 
-/// The short form as arguments: the first span of the text is the listener, the others are backends.
-pub(crate) fn from_arguments(doc: &Doc<'_>, spans: &[Range<usize>]) -> Config {
+/// The short form as arguments, each by its place in the text of `doc`.
+pub(crate) fn from_arguments(
+    doc: &Doc<'_>,
+    listen: Range<usize>,
+    backends: &[Range<usize>],
+) -> Config {
     let absent = Section::absent(doc, &keys::ROOT);
-    let (listen, spans) = spans
-        .split_first()
-        .expect("the listener is there, if empty");
     let listen = absent
-        .argument("listen", listen.clone())
+        .argument("listen", listen)
         .read(network::listen)
         .unwrap_or_default();
     let mut once = HashSet::new();
-    let mut backends = Vec::new();
-    for span in spans {
+    let mut read = Vec::new();
+    for span in backends {
         let text = absent.argument("backends", span.clone());
         let Some(address) = text.read(backend::address) else {
             continue;
         };
         pool::is_new(doc, &mut once, &address, text.span());
-        backends.push(backend::plain(address));
+        read.push(backend::plain(address));
     }
-    if spans.is_empty() {
+    if backends.is_empty() {
         doc.fault(
             0..0,
             "there is no backend",
@@ -163,11 +164,7 @@ pub(crate) fn from_arguments(doc: &Doc<'_>, spans: &[Range<usize>]) -> Config {
             &[],
         )],
         routes: vec![route::catch_all(doc, SHORT)],
-        pools: vec![pool::of(
-            &Section::absent(doc, &keys::POOL),
-            SHORT,
-            backends,
-        )],
+        pools: vec![pool::of(&Section::absent(doc, &keys::POOL), SHORT, read)],
         ..outer(&absent)
     }
 }

@@ -69,16 +69,22 @@ impl<'a> Doc<'a> {
     }
 
     /// Nothing found here later is a fault of its own.
+    ///
+    /// To be called in the order of the text.
     pub(crate) fn unreadable(&mut self, span: Span) {
-        self.unreadable.push(span);
+        match self.unreadable.last_mut() {
+            Some(last) if last.end >= span.start => last.end = last.end.max(span.end),
+            _ => self.unreadable.push(span),
+        }
+    }
+
+    pub(crate) fn is_unreadable(&self, at: usize) -> bool {
+        let after = self.unreadable.partition_point(|span| span.start <= at);
+        after > 0 && self.unreadable[after - 1].end > at
     }
 
     fn draft(&self, severity: Severity, span: Span, message: String, hint: String) {
-        if self
-            .unreadable
-            .iter()
-            .any(|unreadable| unreadable.contains(&span.start))
-        {
+        if self.is_unreadable(span.start) {
             return;
         }
         let hint = Some(hint).filter(|hint| !hint.is_empty());
@@ -92,10 +98,8 @@ impl<'a> Doc<'a> {
 
     /// All faults in the order of the text, their source free of secrets.
     pub(crate) fn into_faults(self, name: &str) -> Vec<Fault> {
-        let source = Arc::new(Source {
-            name: name.to_owned(),
-            text: mask(self.text, &self.masked.into_inner()),
-        });
+        let text = mask(self.text, &self.masked.into_inner());
+        let source = Arc::new(Source::new(name.to_owned(), text));
         let mut drafts = self.drafts.into_inner();
         drafts.sort_by_key(|draft| (draft.span.start, draft.span.end));
         drafts

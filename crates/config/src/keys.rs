@@ -8,6 +8,8 @@ mod listener;
 mod pool;
 mod root;
 mod route;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};

@@ -2,7 +2,7 @@
 //!
 //! One TOML file goes in, one [`model::Config`] comes out, or a [`Report`] of everything that is wrong with it: the place, the
 //! line, a caret under the fault and the nearest legal key. What the language knows is said once, in `keys`; the parser, the
-//! hints, [`schema`] and [`reference`] all read it there.
+//! hints, [`schema`] and [`reference()`] all read it there.
 //!
 //! ```
 //! let config = config::parse("evenkeel.toml", r#"

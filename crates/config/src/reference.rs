@@ -9,7 +9,25 @@ const HEAD: &str = "# Configuration reference
 <!-- Generated from the key tables in crates/config/src/keys; `UPDATE_GOLDEN=1 cargo test -p config` writes it anew. -->
 
 One TOML file. Every key is listed here with what it takes, what holds without it, and an example. Unknown keys, wrong units and
-contradictions are errors, all of them reported at once; `evenkeel check FILE` shows them.
+contradictions are errors, all of them reported at once; `evenkeel check FILE` shows them. The least that serves:
+
+```toml
+listen   = \"0.0.0.0:8000\"
+backends = [\"127.0.0.1:8001\", \"127.0.0.1:8002\"]
+```
+
+The same in the full form, which has room for more:
+
+```toml
+[listener.web]
+listen = \"0.0.0.0:8000\"
+
+[[route]]
+pool = \"app\"
+
+[pool.app]
+backends = [\"127.0.0.1:8001\", \"127.0.0.1:8002\"]
+```
 
 | what | written as |
 |---|---|
@@ -32,7 +50,7 @@ pub fn reference() -> String {
 fn section(page: &mut String, table: &Table) {
     let title = match table.path {
         "" => "The top level".to_owned(),
-        path if path == "route" => "`[[route]]`".to_owned(),
+        "route" => "`[[route]]`".to_owned(),
         path => format!("`[{path}]`"),
     };
     put(page, format_args!("\n## {title}\n\n{}\n", table.doc));
@@ -67,11 +85,7 @@ fn row(page: &mut String, key: &Key) {
         Default::Is(default) => format!("`\"{default}\"`"),
         Default::Words(words) => words.to_owned(),
     };
-    let takes = match key.kind {
-        Kind::Duration(min, max) => format!("a duration from {min} to {max}"),
-        Kind::Size(min, max) => format!("a size from {min} to {max}"),
-        ref kind => kind.describe(),
-    };
+    let takes = takes(&key.kind);
     let cells = [
         format!("`{}`", key.name),
         takes,
@@ -81,6 +95,19 @@ fn row(page: &mut String, key: &Key) {
     // A bar in a cell would end it.
     let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
     put(page, format_args!("| {} |\n", cells.join(" | ")));
+}
+
+fn takes(kind: &Kind) -> String {
+    match kind {
+        Kind::Duration(min, max) => format!("a duration from {min} to {max}"),
+        Kind::Size(min, max) => format!("a size from {min} to {max}"),
+        Kind::Array(item) => format!("an array, each item {}", takes(item)),
+        Kind::OneOrMany(item) => format!("{} or an array of them", takes(item)),
+        Kind::Map(entry) => format!("a table of names, each value {}", takes(entry)),
+        Kind::Table(table) => format!("a table as `[{}]`", table.path),
+        Kind::Either(kinds) => kinds.iter().map(takes).collect::<Vec<_>>().join(" or "),
+        kind => kind.describe(),
+    }
 }
 
 fn put(page: &mut String, text: std::fmt::Arguments<'_>) {

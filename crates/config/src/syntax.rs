@@ -9,67 +9,86 @@ use crate::report::shown;
 
 /// Reports what the parser could not read, once for each cause, and marks it so that nothing is reported on top.
 pub(crate) fn report(doc: &mut Doc<'_>, text: &str, errors: &[Error]) {
-    for (i, error) in errors.iter().enumerate() {
-        let span = error.span().unwrap_or(0..0);
-        let fault = explain(text, &span, error.message());
-        doc.fault(fault.at, fault.message, fault.hint);
-        // An array that is not closed swallows what follows: the parser stumbles on until it gives up.
-        let given_up = errors[i..]
-            .iter()
-            .find(|later| is_in_array(error) && later.message().starts_with("unclosed array,"));
-        let end = given_up
-            .and_then(Error::span)
-            .map_or(span.end, |given_up| given_up.end);
+    let mut errors: Vec<_> = errors
+        .iter()
+        .map(|error| (error.span().unwrap_or(0..0), error.message()))
+        .collect();
+    errors.sort_by_key(|(span, _)| span.start);
+    for (i, (span, message)) in errors.iter().enumerate() {
+        if doc.is_unreadable(span.start) {
+            continue;
+        }
+        let mut end = span.end;
+        if is_after_open_array(text, span.start, message) {
+            // The array swallows what follows: the parser stumbles on until it gives up.
+            let given_up = errors[i..]
+                .iter()
+                .find(|(_, message)| message.starts_with("unclosed array,"));
+            end = given_up.map_or(end, |(given_up, _)| given_up.end);
+            doc.fault(
+                span.clone(),
+                "the array before this is not closed",
+                "write `]` before",
+            );
+        } else {
+            let (at, message, hint) = explain(text, span, message);
+            doc.fault(at, message, hint);
+        }
         doc.unreadable(line_start(text, span.start)..line_end(text, end) + 1);
     }
 }
 
-struct Explained {
-    at: Range<usize>,
-    message: String,
-    hint: String,
+/// Where an item of an array is awaited, a table header or a key begins.
+fn is_after_open_array(text: &str, at: usize, message: &str) -> bool {
+    let line = &text[line_start(text, at)..line_end(text, at)];
+    let is_key = |word: &str| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    };
+    let begins = line.starts_with('[')
+        || line
+            .split_once('=')
+            .is_some_and(|(key, _)| is_key(key.trim()));
+    begins
+        && (message.starts_with("missing comma between array elements")
+            || message.contains("in array"))
 }
 
-fn explain(text: &str, span: &Range<usize>, message: &str) -> Explained {
+/// Where the fault is, what it is and what to do.
+fn explain(text: &str, span: &Range<usize>, message: &str) -> (Range<usize>, String, String) {
     let (message, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    let say = |at: Range<usize>, message: &str, hint: String| Explained {
-        at,
-        message: message.to_owned(),
-        hint,
-    };
     let found = text.get(span.clone()).unwrap_or_default();
     if message == "duplicate key" {
-        return say(
+        return (
             span.clone(),
-            &format!("{} is here twice", shown(found)),
+            format!("{} is here twice", shown(found)),
             "keep one of them".to_owned(),
         );
     }
-    if let Some(value) = unquoted(text, span) {
-        if value.is_empty() {
-            return say(
+    match unquoted(text, span) {
+        Some(value) if value.is_empty() => {
+            return (
                 span.clone(),
-                "this key has no value",
+                "this key has no value".to_owned(),
                 "write one after `=`".to_owned(),
             );
         }
-        let hint = format!("write \"{}\"", &text[value.clone()]);
-        return say(value, "a text needs quotes", hint);
+        Some(value) => {
+            let hint = format!("write \"{}\"", &text[value.clone()]);
+            return (value, "a text needs quotes".to_owned(), hint);
+        }
+        None => {}
     }
-    match (message, expected) {
-        ("missing comma between array elements", _) => say(
-            span.clone(),
-            "the array before this is not closed",
-            "write `]` before, or `,` if this is an item of it".to_owned(),
-        ),
-        ("invalid basic string", "`\"`") => say(
-            span.clone(),
-            "this text has no end",
-            "close it with `\"`".to_owned(),
-        ),
-        (message, "" | "nothing") => say(span.clone(), message, String::new()),
-        (message, expected) => say(span.clone(), message, format!("expected {expected}")),
-    }
+    let (message, hint) = match (message, expected) {
+        ("invalid basic string", "`\"`") => {
+            ("this text has no end", "close it with `\"`".to_owned())
+        }
+        (message, "" | "nothing") => (message, String::new()),
+        (message, expected) => (message, format!("expected {expected}")),
+    };
+    (span.clone(), message.to_owned(), hint)
 }
 
 /// A value without quotes around the fault, as the user meant it: from `=` to the end of the line or what follows in its
@@ -90,13 +109,6 @@ fn unquoted(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
     (alone && span.start <= at + end).then(|| at..at + word.len())
 }
 
-fn is_in_array(error: &Error) -> bool {
-    error
-        .message()
-        .starts_with("missing comma between array elements")
-        || error.message().contains("in array")
-}
-
 fn line_start(text: &str, at: usize) -> usize {
     text[..at.min(text.len())]
         .rfind('\n')
@@ -104,6 +116,7 @@ fn line_start(text: &str, at: usize) -> usize {
 }
 
 fn line_end(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
     text.get(at..)
         .and_then(|rest| rest.find('\n'))
         .map_or(text.len(), |newline| at + newline)

@@ -47,6 +47,40 @@ fn a_file_cut_short_anywhere_is_answered() {
     }
 }
 
+#[test]
+fn deep_nesting_and_many_faults_are_answered_soon() {
+    let start = std::time::Instant::now();
+    let texts = [
+        "[".repeat(100_000),
+        "a=".to_owned() + &"[".repeat(100_000),
+        "a.".repeat(100_000),
+        "x = {".repeat(50_000),
+        "= 1\n".repeat(50_000),
+        "[q]\n".repeat(50_000),
+        "a = [\nb = 1\n]\n".repeat(10_000),
+    ];
+    for text in texts {
+        let began = start.elapsed();
+        let report = config::parse("evenkeel.toml", &text).unwrap_err();
+        assert!(!report.faults().is_empty());
+        assert!(
+            (start.elapsed() - began).as_secs() < 10,
+            "{:?} for {:?}",
+            start.elapsed() - began,
+            &text[..10]
+        );
+    }
+    let many: String = (0..20_000).map(|i| format!("unknown{i} = 1\n")).collect();
+    assert_eq!(
+        config::parse("evenkeel.toml", &many)
+            .unwrap_err()
+            .faults()
+            .len(),
+        20_001
+    );
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
 /// Words of the language, values of every kind and the marks between them.
 const WORDS: &[&str] = &[
     "listen",
