@@ -211,3 +211,246 @@ impl Retry {
         Ok(Verdict::OtherBackend)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FAILURES: [Failure; 7] = [
+        Failure::Connect,
+        Failure::ConnectTimeout,
+        Failure::Reset,
+        Failure::StaleIdle,
+        Failure::ResponseTimeout,
+        Failure::Malformed,
+        Failure::Status(503),
+    ];
+
+    /// A GET that failed at the first backend after it was written.
+    const GET: Attempted = Attempted {
+        tries: 1,
+        resets: 0,
+        untried: true,
+        stale_replayed: false,
+        bytes_written: true,
+        idempotent: true,
+        body_held: true,
+        answer_started: false,
+        deadline: Some(1000),
+    };
+    const POST: Attempted = Attempted {
+        idempotent: false,
+        ..GET
+    };
+
+    fn judge(retry: &Retry, failure: Failure, attempted: Attempted) -> Verdict {
+        retry.judge(failure, &attempted, &Budget::new(retry.budget), 999)
+    }
+
+    fn by_default(failure: Failure, attempted: Attempted) -> Verdict {
+        judge(&Retry::default(), failure, attempted)
+    }
+
+    fn everything() -> Retry {
+        let on = Conditions {
+            timeout: true,
+            statuses: vec![502..=504],
+            ..Conditions::default()
+        };
+        Retry {
+            on,
+            ..Retry::default()
+        }
+    }
+
+    #[test]
+    fn f1_f2_connect_failures_go_to_every_other_backend_with_any_method() {
+        for failure in [Failure::Connect, Failure::ConnectTimeout] {
+            for attempted in [GET, POST] {
+                let many = Attempted {
+                    tries: 200,
+                    bytes_written: false,
+                    ..attempted
+                };
+                assert_eq!(by_default(failure, many), Verdict::OtherBackend);
+                let last = Attempted {
+                    untried: false,
+                    ..many
+                };
+                assert_eq!(by_default(failure, last), Verdict::GiveUp(Why::AllTried));
+            }
+        }
+    }
+
+    #[test]
+    fn f1_needs_no_budget_and_f3_does() {
+        let broke = Retry {
+            budget: BudgetParams {
+                percent: 0,
+                per_second: 0,
+            },
+            ..Retry::default()
+        };
+        assert_eq!(judge(&broke, Failure::Connect, POST), Verdict::OtherBackend);
+        assert_eq!(
+            judge(&broke, Failure::StaleIdle, GET),
+            Verdict::SameBackendFresh
+        );
+        assert_eq!(
+            judge(&broke, Failure::Reset, GET),
+            Verdict::GiveUp(Why::Budget)
+        );
+    }
+
+    #[test]
+    fn f3_a_reset_is_retried_once_and_a_post_never_once_written() {
+        let reset = |resets, of: Attempted| {
+            by_default(
+                Failure::Reset,
+                Attempted {
+                    resets,
+                    tries: resets,
+                    ..of
+                },
+            )
+        };
+        assert_eq!(reset(1, GET), Verdict::OtherBackend);
+        assert_eq!(reset(2, GET), Verdict::GiveUp(Why::Attempts));
+        assert_eq!(reset(1, POST), Verdict::GiveUp(Why::Unsafe));
+        let unwritten = Attempted {
+            bytes_written: false,
+            ..POST
+        };
+        assert_eq!(reset(1, unwritten), Verdict::OtherBackend);
+        let body_gone = Attempted {
+            body_held: false,
+            ..GET
+        };
+        assert_eq!(reset(1, body_gone), Verdict::GiveUp(Why::Unsafe));
+    }
+
+    #[test]
+    fn f4_timeouts_and_statuses_are_retried_only_if_configured_and_idempotent() {
+        for failure in [Failure::ResponseTimeout, Failure::Status(503)] {
+            assert_eq!(
+                by_default(failure, GET),
+                Verdict::GiveUp(Why::NotConfigured)
+            );
+            assert_eq!(judge(&everything(), failure, GET), Verdict::OtherBackend);
+            let unwritten = Attempted {
+                bytes_written: false,
+                ..POST
+            };
+            assert_eq!(
+                judge(&everything(), failure, unwritten),
+                Verdict::GiveUp(Why::Unsafe)
+            );
+        }
+        assert_eq!(
+            judge(&everything(), Failure::Status(500), GET),
+            Verdict::GiveUp(Why::NotConfigured)
+        );
+    }
+
+    #[test]
+    fn f5_a_malformed_answer_is_never_retried() {
+        assert_eq!(
+            judge(&everything(), Failure::Malformed, GET),
+            Verdict::GiveUp(Why::NotConfigured)
+        );
+    }
+
+    #[test]
+    fn f7_a_stale_connection_is_replaced_once_also_without_retries() {
+        let off = Retry {
+            attempts: 0,
+            ..Retry::default()
+        };
+        for retry in [Retry::default(), off.clone()] {
+            assert_eq!(
+                judge(&retry, Failure::StaleIdle, GET),
+                Verdict::SameBackendFresh
+            );
+            assert_eq!(
+                judge(&retry, Failure::StaleIdle, POST),
+                Verdict::GiveUp(Why::Unsafe)
+            );
+            let unwritten = Attempted {
+                bytes_written: false,
+                ..POST
+            };
+            assert_eq!(
+                judge(&retry, Failure::StaleIdle, unwritten),
+                Verdict::SameBackendFresh
+            );
+        }
+        let again = Attempted {
+            stale_replayed: true,
+            resets: 1,
+            ..GET
+        };
+        assert_eq!(by_default(Failure::StaleIdle, again), Verdict::OtherBackend);
+        assert_eq!(
+            judge(&off, Failure::Connect, GET),
+            Verdict::GiveUp(Why::NotConfigured)
+        );
+        assert_eq!(
+            judge(&off, Failure::Reset, GET),
+            Verdict::GiveUp(Why::Attempts)
+        );
+    }
+
+    #[test]
+    fn two_further_attempts_and_no_more() {
+        let timeout = |tries| {
+            judge(
+                &everything(),
+                Failure::ResponseTimeout,
+                Attempted { tries, ..GET },
+            )
+        };
+        let verdicts = [1, 2, 3].map(timeout);
+        assert_eq!(
+            verdicts,
+            [
+                Verdict::OtherBackend,
+                Verdict::OtherBackend,
+                Verdict::GiveUp(Why::Attempts)
+            ]
+        );
+    }
+
+    fn any_attempted() -> impl Strategy<Value = Attempted> {
+        (0_u8..5, 0_u8..3, any::<[bool; 6]>()).prop_map(|(tries, resets, flags)| Attempted {
+            tries,
+            resets,
+            untried: flags[0],
+            stale_replayed: flags[1],
+            bytes_written: flags[2],
+            idempotent: flags[3],
+            body_held: flags[4],
+            answer_started: flags[5],
+            deadline: None,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_repeated_that_is_not_safe(attempted in any_attempted(), failure in prop::sample::select(&FAILURES[..])) {
+            let connected = !matches!(failure, Failure::Connect | Failure::ConnectTimeout);
+            let safe = !attempted.bytes_written || (attempted.idempotent && attempted.body_held);
+            let verdict = judge(&everything(), failure, attempted);
+            if attempted.answer_started || (connected && !safe) {
+                prop_assert!(matches!(verdict, Verdict::GiveUp(_)), "{:?}", verdict);
+            }
+        }
+
+        #[test]
+        fn nothing_is_repeated_after_the_deadline(attempted in any_attempted(), failure in prop::sample::select(&FAILURES[..])) {
+            let late = Attempted { deadline: Some(999), answer_started: false, ..attempted };
+            prop_assert_eq!(judge(&everything(), failure, late), Verdict::GiveUp(Why::Deadline));
+        }
+    }
+}

@@ -1,1 +1,23 @@
-//! placeholder
+//! The data plane: bytes come in at the top of a worker and go out at its bottom, on one core, through one loop.
+//!
+//! Control sees [`Handle`] (publish, drain, read), [`Plan`] (what to do), [`Board`] (what is true now) and [`stats`] (what
+//! happened), and nothing else.
+
+mod accept;
+mod board;
+mod buffer;
+mod error;
+mod handle;
+mod http;
+mod log;
+mod plan;
+pub mod stats;
+mod timer;
+mod upstream;
+mod worker;
+
+pub use board::{BackendState, Board, Health, PoolState};
+pub use error::{Fault, Reason};
+pub use handle::{CantListen, Handle, Options};
+pub use log::Sink as AccessLog;
+pub use plan::{Backend, Plan, Pool, Resolve};

@@ -31,16 +31,22 @@ impl Ring {
             .map(|m| POINTS * u64::from(m.weight.get()))
             .sum();
         let halvings = (0..).find(|&h| wanted >> h <= MAX_POINTS).unwrap_or(0);
-        let mut points = Vec::new();
-        for (i, member) in members.iter().enumerate() {
-            let n = ((POINTS * u64::from(member.weight.get())) >> halvings).max(1);
-            points.extend((0..n).map(|k| Point {
-                at: (mix(mix(member.id).wrapping_add(k)) >> 32) as u32,
-                member: i as u32,
-            }));
+        // By identity: where two members meet at one place, the order of the list must not matter.
+        let mut order: Vec<u32> = (0..members.len() as u32).collect();
+        order.sort_by_key(|&i| members[i as usize].id);
+        // Place and position in `order` in one number, which sorts fast.
+        let mut places: Vec<u64> = Vec::new();
+        for (nth, &i) in (0_u64..).zip(&order) {
+            let Member { id, weight } = members[i as usize];
+            let n = ((POINTS * u64::from(weight.get())) >> halvings).max(1);
+            places.extend((0..n).map(|k| mix(mix(id).wrapping_add(k)) >> 32 << 32 | nth));
         }
-        // Two members at one place: by id, never by position.
-        points.sort_by_key(|p| (p.at, members[p.member as usize].id));
+        places.sort_unstable();
+        let point = |place: u64| Point {
+            at: (place >> 32) as u32,
+            member: order[place as u32 as usize],
+        };
+        let points: Box<[Point]> = places.into_iter().map(point).collect();
         let bits = points
             .len()
             .next_power_of_two()
@@ -56,7 +62,7 @@ impl Ring {
             starts.push(first as u32);
         }
         Self {
-            points: points.into(),
+            points,
             starts: starts.into(),
             shift,
         }

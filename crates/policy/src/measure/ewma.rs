@@ -79,3 +79,71 @@ impl Ewma {
 fn tick(now: Nanos) -> u32 {
     (now >> 20) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Nanos = 1_000_000;
+    const TAU: Duration = Ewma::TAU;
+
+    /// An average fed 100 times a second.
+    fn fed(mut ewma: Ewma, from: Nanos, to: Nanos, latency: Nanos) -> Ewma {
+        for now in (from..to).step_by(10 * MS as usize) {
+            ewma = ewma.observe(latency, now, TAU);
+        }
+        ewma
+    }
+
+    #[test]
+    fn a_peak_is_taken_at_once_and_forgotten_slowly() {
+        let calm = fed(Ewma::UNKNOWN, 0, 60_000 * MS, 5 * MS);
+        assert!(calm.at(60_000 * MS, TAU).abs_diff(5 * MS) < MS / 10);
+        let peak = calm.observe(500 * MS, 60_000 * MS, TAU);
+        assert!(peak.at(60_000 * MS, TAU).abs_diff(500 * MS) < MS);
+        // After one time constant 1/e of the distance is left: 5 + 495/e = 187 ms.
+        let later = fed(peak, 60_000 * MS, 70_000 * MS, 5 * MS);
+        assert!(
+            later.at(70_000 * MS, TAU).abs_diff(187 * MS) < 5 * MS,
+            "{later:?}"
+        );
+    }
+
+    #[test]
+    fn an_average_nobody_feeds_falls_towards_zero_but_stays_known() {
+        let slow = Ewma::UNKNOWN.observe(1000 * MS, 0, TAU);
+        assert!(slow.at(10_000 * MS, TAU).abs_diff(368 * MS) < 2 * MS);
+        assert_eq!(slow.at(3_600_000 * MS, TAU), 1);
+        assert_eq!(Ewma::UNKNOWN.at(5, TAU), 0);
+    }
+
+    #[test]
+    fn an_average_goes_through_bits_unchanged() {
+        let ewma = Ewma::UNKNOWN.observe(123_456, 987 * MS, TAU);
+        assert_eq!(Ewma::from_bits(ewma.to_bits()), ewma);
+        assert_eq!(Ewma::from_bits(0), Ewma::UNKNOWN);
+    }
+
+    #[test]
+    fn time_that_steps_back_between_workers_or_wraps_does_no_harm() {
+        let ewma = Ewma::UNKNOWN
+            .observe(7 * MS, 1000 * MS, TAU)
+            .observe(5 * MS, 990 * MS, TAU);
+        assert!(ewma.at(980 * MS, TAU).abs_diff(7 * MS) < 1000);
+        // The tick wraps at 2^52 ns.
+        let before = Ewma::UNKNOWN.observe(100 * MS, (1 << 52) - 5000 * MS, TAU);
+        assert!(before.at((1 << 52) + 5000 * MS, TAU).abs_diff(37 * MS) < MS);
+    }
+
+    #[test]
+    fn many_samples_within_a_tick_are_as_good_as_one() {
+        let mut ewma = Ewma::UNKNOWN.observe(50 * MS, 0, TAU);
+        for k in 0..1_000_000 {
+            ewma = ewma.observe(10 * MS, k * 10_000, TAU);
+        }
+        assert!(
+            ewma.at(10_000 * MS, TAU).abs_diff(24_700_000) < MS,
+            "{ewma:?}"
+        );
+    }
+}

@@ -94,3 +94,69 @@ impl Histogram {
         Some(value_of(bucket))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Latencies of every size, 200 to each power of two.
+    fn latencies() -> impl Iterator<Item = Nanos> {
+        (7..36).flat_map(|bits| (0..200).map(move |k| (1 << bits) + (k << bits) / 200))
+    }
+
+    #[test]
+    fn a_value_is_known_to_3_2_percent() {
+        for latency in latencies().filter(|&n| n >= 2048) {
+            let value = value_of(bucket_of(latency));
+            assert!(
+                value.abs_diff(latency) as f64 / latency as f64 <= 0.032,
+                "{latency} {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn buckets_follow_one_another_without_gap() {
+        for bucket in 0..BUCKETS {
+            assert_eq!(bucket_of(lower_bound(bucket)), bucket);
+            assert_eq!(bucket_of(lower_bound(bucket + 1) - 1), bucket);
+            assert_eq!(bucket_of(value_of(bucket)), bucket);
+        }
+        assert_eq!(bucket_of(0), 0);
+        assert_eq!(lower_bound(BUCKETS), 1 << TOP_BITS);
+        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_sorted_values() {
+        let mut rng = fastrand::Rng::with_seed(8);
+        let mut values: Vec<Nanos> = (0..10_000)
+            .map(|_| 1000 + (rng.u64(..1 << 33) >> rng.u32(0..22)))
+            .collect();
+        let mut histogram = Histogram::new();
+        values.iter().for_each(|&value| histogram.record(value));
+        values.sort_unstable();
+        for q in [0.0, 0.001, 0.5, 0.9, 0.99, 0.999, 1.0] {
+            let rank = ((q * 10_000.0) as usize).max(1) - 1;
+            assert_eq!(
+                bucket_of(histogram.quantile(q).unwrap()),
+                bucket_of(values[rank]),
+                "{q}"
+            );
+        }
+        assert_eq!(Histogram::new().quantile(0.5), None);
+    }
+
+    #[test]
+    fn merging_is_counting_both() {
+        let (mut even, mut odd, mut all) = (Histogram::new(), Histogram::new(), Histogram::new());
+        for (k, latency) in latencies().enumerate() {
+            if k % 2 == 0 { &mut even } else { &mut odd }.record(latency);
+            all.record(latency);
+        }
+        even.merge(&odd);
+        assert_eq!((even.counts(), even.count()), (all.counts(), all.count()));
+    }
+}

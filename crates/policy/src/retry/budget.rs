@@ -112,3 +112,77 @@ impl Window {
 fn second(now: Nanos) -> u64 {
     (now / SECOND + 1) & u64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn withdrawals(budget: &Budget, now: Nanos) -> u32 {
+        (0..).take_while(|_| budget.withdraw(now)).count() as u32
+    }
+
+    #[test]
+    fn an_idle_pool_may_retry_ten_times_a_second() {
+        let budget = Budget::new(BudgetParams::default());
+        assert_eq!(withdrawals(&budget, 0), 100);
+        assert_eq!(withdrawals(&budget, 9 * SECOND), 0);
+        assert_eq!(withdrawals(&budget, 10 * SECOND), 100);
+    }
+
+    #[test]
+    fn traffic_adds_a_fifth_of_itself() {
+        let budget = Budget::new(BudgetParams {
+            percent: 20,
+            per_second: 0,
+        });
+        (0..1000).for_each(|_| budget.deposit(5 * SECOND));
+        assert_eq!(withdrawals(&budget, 8 * SECOND), 200);
+        assert_eq!(withdrawals(&budget, 14 * SECOND), 0);
+        (0..10).for_each(|_| budget.deposit(30 * SECOND));
+        assert_eq!(withdrawals(&budget, 30 * SECOND), 2);
+    }
+
+    #[test]
+    fn in_an_outage_retries_stay_a_fifth_of_traffic() {
+        let budget = Budget::new(BudgetParams::default());
+        let mut retries = 0;
+        for k in 0..60_000 {
+            let now = k * SECOND / 1000;
+            budget.deposit(now);
+            retries += (0..2).filter(|_| budget.withdraw(now)).count();
+        }
+        // 60 s at 1,000/s: 20 % and 10/s make 12,600; the first window may begin with its 100 at once.
+        assert!((12_000..=12_700).contains(&retries), "{retries}");
+    }
+
+    #[test]
+    fn workers_together_never_take_more_than_there_is() {
+        let budget = Budget::new(BudgetParams {
+            percent: 50,
+            per_second: 10,
+        });
+        (0..1000).for_each(|_| budget.deposit(SECOND));
+        let taken: u32 = std::thread::scope(|scope| {
+            let workers = [0; 4].map(|_| {
+                scope.spawn(|| (0..1000).filter(|_| budget.withdraw(SECOND)).count() as u32)
+            });
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_default())
+                .sum()
+        });
+        assert!((597..=600).contains(&taken), "{taken}");
+        assert_eq!(taken + withdrawals(&budget, SECOND), 600);
+    }
+
+    #[test]
+    fn a_worker_whose_time_is_a_little_behind_loses_no_count() {
+        let budget = Budget::new(BudgetParams {
+            percent: 100,
+            per_second: 0,
+        });
+        budget.deposit(20 * SECOND);
+        budget.deposit(10 * SECOND);
+        assert_eq!(withdrawals(&budget, 20 * SECOND), 2);
+    }
+}

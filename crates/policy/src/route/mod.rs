@@ -47,7 +47,7 @@ pub enum HostMatch {
 pub enum PathMatch {
     /// Every path.
     Any,
-    /// By whole segments: `/api` and `/api/` both serve `/api`, `/api/` and `/api/x`, not `/apix`.
+    /// By whole segments: `/api` and `/api/` both serve `/api`, `/api/` and `/api/x`, not `/apix`. `/` serves every path.
     Prefix(String),
     /// This path.
     Exact(String),

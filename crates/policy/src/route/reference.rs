@@ -96,8 +96,9 @@ fn path_matches(path: &PathMatch, asked: &str) -> bool {
         PathMatch::Any => true,
         PathMatch::Exact(path) => asked == path,
         PathMatch::Prefix(prefix) => {
-            let rest = asked.strip_prefix(prefix.trim_end_matches('/'));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            let prefix = prefix.trim_end_matches('/');
+            let rest = asked.strip_prefix(prefix);
+            prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         }
         PathMatch::Regex(regex) => regex.is_match(asked.as_bytes()),
     }

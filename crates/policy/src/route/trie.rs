@@ -29,12 +29,12 @@ impl Hasher for TextHasher {
 pub(super) type Ranks = Vec<u32>;
 
 /// Prefixes as a tree of segments.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Trie {
     nodes: Vec<Node>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Node {
     parent: Option<u32>,
     ranks: Ranks,
@@ -98,6 +98,8 @@ impl Node {
     }
 }
 
+/// Without the slashes around them; none at the root.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|&b| b == b'/')
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    path.split(|&b| b == b'/').filter(move |_| !path.is_empty())
 }

@@ -1,0 +1,325 @@
+//! What is true now of pools and backends: one atomic a fact, the same for all workers, kept over reloads.
+//!
+//! Control writes health and drain, workers write in-flight and suspicion; a change that alters who may be picked moves the
+//! pool's epoch, and workers that see a new epoch derive their pick tables anew.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use policy::Nanos;
+use policy::measure::Ewma;
+use policy::retry::{Budget, BudgetParams};
+use tokio::sync::Notify;
+
+use crate::stats::{BackendCells, PoolCells};
+
+/// A value on cache lines of its own, for what several cores write.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(T);
+
+impl<T> Deref for Padded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What the last health checks say of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not checked yet, or not checked at all: may be picked.
+    Unknown,
+    /// May be picked.
+    Up,
+    /// May not be picked.
+    Down,
+}
+
+impl Health {
+    /// The word for status, metrics and logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// What is true of one pool, whatever configuration is in force.
+#[derive(Debug)]
+pub struct PoolState {
+    /// The pool's name.
+    pub name: String,
+    epoch: AtomicU64,
+    cursor: Padded<AtomicUsize>,
+    budget: Mutex<Option<(BudgetParams, Arc<Budget>)>>,
+    pub(crate) cells: Box<[PoolCells]>,
+    /// Told when a worker suspects a backend, so that the health check looks at once.
+    suspicion: Notify,
+}
+
+impl PoolState {
+    fn new(name: &str, workers: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            epoch: AtomicU64::new(0),
+            cursor: Padded::default(),
+            budget: Mutex::default(),
+            cells: (0..workers).map(|_| PoolCells::default()).collect(),
+            suspicion: Notify::new(),
+        }
+    }
+
+    /// Moves whenever who may be picked has changed.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(SeqCst)
+    }
+
+    fn changed(&self) {
+        self.epoch.fetch_add(1, SeqCst);
+    }
+
+    /// The next turn of the one order that all workers share.
+    pub(crate) fn next_turn(&self) -> usize {
+        self.cursor.fetch_add(1, Relaxed)
+    }
+
+    /// The retry budget: the one before, unless its terms have changed.
+    pub(crate) fn budget(&self, params: BudgetParams) -> Arc<Budget> {
+        let mut known = lock(&self.budget);
+        match &*known {
+            Some((terms, budget)) if *terms == params => budget.clone(),
+            _ => known.insert((params, Arc::new(Budget::new(params)))).1.clone(),
+        }
+    }
+
+    /// Waits until a worker suspects a backend of this pool.
+    pub async fn suspected(&self) {
+        self.suspicion.notified().await;
+    }
+}
+
+/// What is true of one backend, whatever configuration is in force.
+#[derive(Debug)]
+pub struct BackendState {
+    /// `pool/address`: under this name it's found again after a reload.
+    pub identity: String,
+    /// A stable hash of the address, for the consistent hashes.
+    pub(crate) id: u64,
+    pool: Arc<PoolState>,
+    health: AtomicU8,
+    reason: Mutex<String>,
+    /// Until when a failed connect keeps it out of rotation.
+    suspect_until: AtomicU64,
+    draining: AtomicBool,
+    in_flight: Padded<AtomicU32>,
+    latency: Padded<AtomicU64>,
+    pub(crate) cells: Box<[BackendCells]>,
+}
+
+impl BackendState {
+    fn new(pool: Arc<PoolState>, identity: String, address: &str, workers: usize) -> Self {
+        Self {
+            id: policy::balance::hash_key(address.as_bytes()),
+            identity,
+            pool,
+            health: AtomicU8::new(0),
+            reason: Mutex::default(),
+            suspect_until: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            in_flight: Padded::default(),
+            latency: Padded::default(),
+            cells: (0..workers).map(|_| BackendCells::default()).collect(),
+        }
+    }
+
+    /// What the last checks say.
+    pub fn health(&self) -> Health {
+        match self.health.load(SeqCst) {
+            1 => Health::Up,
+            2 => Health::Down,
+            _ => Health::Unknown,
+        }
+    }
+
+    /// Publishes the verdict of the health checks with the reason a person reads. A verdict other than down ends a suspicion.
+    pub fn set_health(&self, health: Health, reason: &str) {
+        reason.clone_into(&mut lock(&self.reason));
+        let word = match health {
+            Health::Unknown => 0,
+            Health::Up => 1,
+            Health::Down => 2,
+        };
+        let before = self.health.swap(word, SeqCst);
+        let suspected = health != Health::Down && self.suspect_until.swap(0, SeqCst) != 0;
+        if before != word || suspected {
+            self.pool.changed();
+        }
+    }
+
+    /// Why it is in this state: the last check's finding.
+    pub fn reason(&self) -> String {
+        lock(&self.reason).clone()
+    }
+
+    /// Keeps it out of rotation until `until` unless nobody else is left, and has the health check look at once.
+    pub fn suspect(&self, until: Nanos) {
+        if self.suspect_until.swap(until, SeqCst) == 0 {
+            self.pool.changed();
+            self.pool.suspicion.notify_one();
+        }
+    }
+
+    /// Until when it's kept out of rotation; 0 when it is not.
+    pub fn suspect_until(&self) -> Nanos {
+        self.suspect_until.load(SeqCst)
+    }
+
+    pub(crate) fn is_suspect(&self, now: Nanos) -> bool {
+        self.suspect_until() > now
+    }
+
+    /// Ends a suspicion whose time is over, so that the next one is news again.
+    pub(crate) fn absolve(&self, now: Nanos) {
+        let until = self.suspect_until();
+        if until != 0 && until <= now {
+            let _ = self.suspect_until.compare_exchange(until, 0, SeqCst, SeqCst);
+        }
+    }
+
+    /// Takes it out of rotation for new exchanges, or back in.
+    pub fn set_draining(&self, draining: bool) {
+        if self.draining.swap(draining, SeqCst) != draining {
+            self.pool.changed();
+        }
+    }
+
+    /// Whether it takes no new exchanges.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(SeqCst)
+    }
+
+    /// Attempts that run now, of all workers.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    pub(crate) fn begin(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Peak EWMA of its latency, decayed to `now`; unit: nanoseconds, 0 when nothing is known.
+    pub fn latency(&self, now: Nanos) -> u64 {
+        Ewma::from_bits(self.latency.load(Relaxed)).at(now, Ewma::TAU)
+    }
+
+    /// Two workers may write at once; then one sample of the two is lost, which an average survives.
+    pub(crate) fn observe_latency(&self, sample: Nanos, now: Nanos) {
+        let known = Ewma::from_bits(self.latency.load(Relaxed));
+        self.latency.store(known.observe(sample, now, Ewma::TAU).to_bits(), Relaxed);
+    }
+}
+
+/// All pools and backends that the process has known since its start.
+#[derive(Debug)]
+pub struct Board {
+    workers: usize,
+    pools: Mutex<HashMap<String, Arc<PoolState>>>,
+    backends: Mutex<HashMap<String, Arc<BackendState>>>,
+}
+
+impl Board {
+    /// For this many workers: each has cells of its own in every pool and backend.
+    pub fn new(workers: usize) -> Self {
+        Self { workers, pools: Mutex::default(), backends: Mutex::default() }
+    }
+
+    /// The state of the pool of this name, new if there was none.
+    pub fn pool(&self, name: &str) -> Arc<PoolState> {
+        lock(&self.pools).entry(name.to_owned()).or_insert_with(|| Arc::new(PoolState::new(name, self.workers))).clone()
+    }
+
+    /// The state of this backend of the pool, new if there was none.
+    pub fn backend(&self, pool: &Arc<PoolState>, address: &str) -> Arc<BackendState> {
+        let identity = format!("{}/{address}", pool.name);
+        lock(&self.backends)
+            .entry(identity)
+            .or_insert_with_key(|identity| Arc::new(BackendState::new(pool.clone(), identity.clone(), address, self.workers)))
+            .clone()
+    }
+
+    /// Forgets what no Plan uses any more, so that names that resolve to ever new addresses don't fill memory.
+    pub(crate) fn forget_unused(&self) {
+        lock(&self.backends).retain(|_, state| Arc::strong_count(state) > 1 || state.in_flight() > 0);
+        lock(&self.pools).retain(|_, state| Arc::strong_count(state) > 1);
+    }
+}
+
+/// The mutexes here guard single inserts and copies, which leave a whole value behind whatever happens.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_found_again_keeps_its_state() {
+        let board = Board::new(2);
+        let pool = board.pool("api");
+        let backend = board.backend(&pool, "10.0.0.1:80");
+        backend.set_health(Health::Down, "refused");
+        backend.begin();
+        let again = board.backend(&board.pool("api"), "10.0.0.1:80");
+        assert_eq!((again.health(), again.reason().as_str(), again.in_flight()), (Health::Down, "refused", 1));
+    }
+
+    #[test]
+    fn only_what_changes_who_may_be_picked_moves_the_epoch() {
+        let board = Board::new(1);
+        let pool = board.pool("api");
+        let backend = board.backend(&pool, "10.0.0.1:80");
+        let mut last = pool.epoch();
+        let mut moved = || {
+            let now = pool.epoch();
+            std::mem::replace(&mut last, now) != now
+        };
+        backend.set_health(Health::Up, "200");
+        assert!(moved());
+        backend.set_health(Health::Up, "200 again");
+        assert!(!moved());
+        backend.suspect(5);
+        assert!(moved());
+        backend.suspect(6);
+        assert!(!moved());
+        backend.set_health(Health::Up, "200");
+        assert!(moved() && !backend.is_suspect(0));
+        backend.begin();
+        assert!(!moved());
+    }
+
+    #[test]
+    fn what_nobody_uses_is_forgotten() {
+        let board = Board::new(1);
+        let pool = board.pool("api");
+        let kept = board.backend(&pool, "10.0.0.1:80");
+        board.backend(&pool, "10.0.0.2:80");
+        board.forget_unused();
+        assert_eq!(lock(&board.backends).len(), 1);
+        drop((kept, pool));
+        board.forget_unused();
+        assert!(lock(&board.backends).is_empty());
+        board.forget_unused();
+        assert!(lock(&board.pools).is_empty());
+    }
+}

@@ -1,0 +1,172 @@
+//! Read buffers: pooled by the worker, given back while a connection is idle.
+
+use std::cell::RefCell;
+
+/// How many body bytes one direction of an exchange holds at most.
+pub(crate) const STEP: usize = 64 * 1024;
+/// A whole head (64 KiB at most) fits and leaves room for body bytes behind it.
+const SIZE: usize = STEP + 16 * 1024;
+/// How many free buffers a worker keeps: enough for a burst, little enough to give memory back after one.
+const KEPT: usize = 64;
+
+/// Bytes read and not yet used: `[start, end)`, with everything from `origin` on held in place.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    bytes: Box<[u8]>,
+    origin: usize,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self { bytes: vec![0; SIZE].into_boxed_slice(), origin: 0, start: 0, end: 0 }
+    }
+
+    /// What was read and not yet consumed.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Everything from the origin on: the held head and what follows it.
+    pub(crate) fn held(&self) -> &[u8] {
+        &self.bytes[self.origin..self.end]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Marks `n` unread bytes as used.
+    pub(crate) fn consume(&mut self, n: usize) {
+        debug_assert!(n <= self.end - self.start);
+        self.start += n;
+    }
+
+    /// Holds the unread bytes from here on in place: offsets into [`Buffer::held`] stay true until [`Buffer::release`].
+    pub(crate) fn hold(&mut self) {
+        self.origin = self.start;
+    }
+
+    /// Goes back to where the unread bytes were when `held_after` bytes of the held ones had been consumed.
+    pub(crate) fn rewind(&mut self, held_after: usize) {
+        debug_assert!(self.origin + held_after <= self.start);
+        self.start = self.origin + held_after;
+    }
+
+    /// Ends the hold; what is consumed may be overwritten.
+    pub(crate) fn release(&mut self) {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+        self.origin = self.start;
+    }
+
+    /// Room for reading more behind the unread bytes; empty when [`STEP`] bytes are unread or nothing can be moved up.
+    ///
+    /// `keep` bytes from the origin on (the head) stay where they are, the unread ones may move down behind them.
+    pub(crate) fn space(&mut self, keep: usize) -> &mut [u8] {
+        let floor = self.origin + keep;
+        if self.start > floor && (self.start == self.end || self.bytes.len() - self.end < STEP / 4) {
+            self.bytes.copy_within(self.start..self.end, floor);
+            self.end = floor + (self.end - self.start);
+            self.start = floor;
+        }
+        let unread = self.end - self.start;
+        let room = (self.bytes.len() - self.end).min(STEP.saturating_sub(unread));
+        &mut self.bytes[self.end..self.end + room]
+    }
+
+    /// As [`Buffer::space`] for a head that is still being read: the whole held part moves to the front when it must.
+    pub(crate) fn space_for_head(&mut self) -> &mut [u8] {
+        if self.end == self.bytes.len() && self.origin > 0 {
+            self.bytes.copy_within(self.origin..self.end, 0);
+            self.end -= self.origin;
+            self.start -= self.origin;
+            self.origin = 0;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Takes note of `n` bytes read into the space.
+    pub(crate) fn filled(&mut self, n: usize) {
+        self.end += n;
+        debug_assert!(self.end <= self.bytes.len());
+    }
+
+    fn clear(&mut self) {
+        (self.origin, self.start, self.end) = (0, 0, 0);
+    }
+}
+
+/// A worker's free buffers.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers(RefCell<Vec<Buffer>>);
+
+impl Buffers {
+    pub(crate) fn take(&self) -> Buffer {
+        self.0.borrow_mut().pop().unwrap_or_else(Buffer::new)
+    }
+
+    pub(crate) fn give(&self, mut buffer: Buffer) {
+        let mut free = self.0.borrow_mut();
+        if free.len() < KEPT {
+            buffer.clear();
+            free.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(buffer: &mut Buffer, bytes: &[u8]) {
+        buffer.space(0)[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+    }
+
+    #[test]
+    fn a_held_head_stays_in_place_while_the_body_moves_through() {
+        let mut buffer = Buffer::new();
+        fill(&mut buffer, b"HEADbody");
+        buffer.hold();
+        buffer.consume(4);
+        for _ in 0..1000 {
+            let n = buffer.unread().len();
+            buffer.consume(n);
+            let space = buffer.space(4);
+            assert!(space.len() >= STEP / 4);
+            let n = space.len();
+            space.fill(b'x');
+            buffer.filled(n);
+            assert_eq!(&buffer.held()[..4], b"HEAD");
+        }
+    }
+
+    #[test]
+    fn no_more_than_one_step_is_ever_unread() {
+        let mut buffer = Buffer::new();
+        loop {
+            let n = buffer.space(0).len();
+            if n == 0 {
+                break;
+            }
+            buffer.filled(n);
+        }
+        assert_eq!(buffer.unread().len(), STEP);
+    }
+
+    #[test]
+    fn a_pipelined_head_that_starts_late_still_gets_its_room() {
+        let mut buffer = Buffer::new();
+        let n = buffer.space_for_head().len();
+        buffer.filled(n);
+        buffer.consume(n - 10);
+        buffer.release();
+        buffer.hold();
+        assert_eq!(buffer.space_for_head().len(), SIZE - 10);
+        assert_eq!(buffer.held().len(), 10);
+    }
+}

@@ -1,0 +1,223 @@
+//! Passing a backend's answer on to the client.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use policy::balance::Balance;
+use wire::h1::{Body, Method, Name, ResponseFraming, Upgrade, Version};
+
+use super::attempt::Pace;
+use super::exchange::{After, Exchange, Place, Trouble, Upstream};
+use super::forward::{Broken, Waiting};
+use super::h1::WRITE_STALL;
+use super::head::{self, Ends};
+use super::tunnel;
+use crate::error::Reason;
+use crate::plan::Route;
+
+/// How passing on an answer ended.
+enum Cut {
+    /// The client has all of it.
+    None,
+    Client,
+    /// The backend's fault; the client must not take what it has for the whole.
+    Upstream(Reason),
+}
+
+impl Exchange<'_> {
+    /// Passes on the answer whose head has been read, and keeps both connections if both messages ended cleanly.
+    pub(super) async fn deliver(&mut self, mut up: Upstream, at: Place, route: &Route) -> After {
+        self.observe(&up, at);
+        if self.conn.scratch.answer.status == 101 {
+            return self.upgrade(up, route).await;
+        }
+        // An early refusal ends the sending (F8); an early success may be a conversation.
+        let stopped = !self.conn.scratch.up.is_done() && (up.deaf || self.conn.scratch.answer.status >= 300);
+        let (ends, body) = self.framing();
+        let keep = self.start_answer(&mut up, route, ends, body);
+        let mut pace = Pace::new(self.now(), self.conn.scratch.up.moved);
+        let mut steps = u64::MAX;
+        let cut = poll_fn(|cx| self.poll_deliver(&mut up, route, stopped, &mut pace, &mut steps, cx)).await;
+        self.bytes = self.conn.scratch.down.moved;
+        self.conn.worker.cells.bytes_out.add(self.bytes);
+        self.conn.worker.cells.bytes_in.add(self.conn.scratch.up.moved);
+        match cut {
+            Cut::None => {}
+            Cut::Client => {
+                self.reason = Some(Reason::ClientGone);
+                self.conn.worker.buffers.give(up.buffer);
+                return After::Gone;
+            }
+            Cut::Upstream(reason) => {
+                self.reason = Some(reason);
+                self.conn.worker.buffers.give(up.buffer);
+                if ends == Ends::Close {
+                    // Only a reset tells an HTTP/1.0 client that this was not the end.
+                    self.conn.stream.reset_on_close();
+                }
+                return After::Gone;
+            }
+        }
+        let whole = self.conn.scratch.up.is_done();
+        self.part(up, at, whole);
+        if keep && !whole {
+            let conn = &mut *self.conn;
+            let left = conn.scratch.up.abandon(&mut conn.buffer);
+            return if self.drain(left).await { After::Keep } else { After::Close };
+        }
+        if keep { After::Keep } else { After::Close }
+    }
+
+    /// Statistics of an attempt that was answered.
+    fn observe(&mut self, up: &Upstream, at: Place) {
+        let status = self.conn.scratch.answer.status;
+        self.status = status;
+        let pool = &self.local.pools[at.pool].pool;
+        let state = &pool.backends[at.backend].state;
+        if let Some(class) = state.cells[self.conn.worker.id].answers.get(usize::from(status / 100).wrapping_sub(1)) {
+            class.add(1);
+        }
+        if pool.balance == Balance::LeastResponseTime {
+            let now = self.now();
+            state.observe_latency(now.saturating_sub(up.begun), now);
+        }
+    }
+
+    /// How the answer ends towards the client, and how from the backend.
+    fn framing(&self) -> (Ends, Body) {
+        let scratch = &self.conn.scratch;
+        let answer = &scratch.answer;
+        let ends = match answer.framing {
+            ResponseFraming::Empty if scratch.head.method == Method::Head || answer.status == 304 => Ends::Nobody(answer.declared),
+            ResponseFraming::Empty => Ends::Nobody(None),
+            ResponseFraming::Length(n) => Ends::Length(n),
+            ResponseFraming::Chunked | ResponseFraming::UntilClose if scratch.head.version == Version::Http11 => Ends::Chunked,
+            ResponseFraming::Chunked | ResponseFraming::UntilClose => Ends::Close,
+        };
+        (ends, Body::of_response(answer.framing))
+    }
+
+    /// Writes the head into the pump towards the client. True if the client's connection stays.
+    fn start_answer(&mut self, up: &mut Upstream, route: &Route, ends: Ends, body: Body) -> bool {
+        let keep = self.may_keep() && ends != Ends::Close;
+        self.deadline = if route.total_is_whole && !self.is_stream(up) { self.deadline } else { policy::Nanos::MAX };
+        let conn = &mut *self.conn;
+        let scratch = &mut *conn.scratch;
+        scratch.down.start(body, ends == Ends::Chunked, 0);
+        let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
+        let fate = if keep { head::Connection::Stays(scratch.head.version) } else { head::Connection::Closes };
+        head::downstream(&mut scratch.down.out, &scratch.answer, up.buffer.held(), &route.response_edits, &asked, ends, fate);
+        up.buffer.consume(scratch.answer.len);
+        up.buffer.release();
+        keep
+    }
+
+    /// Answers that are meant to run on: the time for the whole exchange does not bound them.
+    fn is_stream(&self, up: &Upstream) -> bool {
+        let content_type = self.conn.scratch.answer.find(Name::ContentType).map(|field| field.value.of(up.buffer.held()));
+        content_type.is_some_and(|value| {
+            let starts = |kind: &[u8]| value.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind));
+            starts(b"text/event-stream") || starts(b"application/grpc")
+        })
+    }
+
+    fn poll_deliver(
+        &mut self,
+        up: &mut Upstream,
+        route: &Route,
+        stopped: bool,
+        pace: &mut Pace,
+        steps: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Cut> {
+        if !stopped
+            && !up.deaf
+            && !self.conn.scratch.up.is_done()
+            && self.send(up, route, pace, cx).is_err_and(|trouble| matches!(trouble, Trouble::Final(_)))
+        {
+            // The request broke off, so there is no telling what the answer is an answer to.
+            return Poll::Ready(Cut::Client);
+        }
+        let conn = &mut *self.conn;
+        let down = &mut conn.scratch.down;
+        match down.poll(cx, &mut up.stream, &mut up.buffer, &mut conn.stream) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Cut::None),
+            Poll::Ready(Err(Broken::Sink)) => return Poll::Ready(Cut::Client),
+            Poll::Ready(Err(_)) => return Poll::Ready(Cut::Upstream(Reason::UpstreamTruncated)),
+            Poll::Pending => {}
+        }
+        let (waiting, progress) = (down.waiting, down.steps.wrapping_add(conn.scratch.up.steps));
+        if *steps != progress {
+            *steps = progress;
+            let patience = if waiting == Waiting::Sink { WRITE_STALL } else { route.idle };
+            self.arm(self.now() + patience);
+        }
+        let request_read = stopped || self.conn.scratch.up.is_read();
+        if waiting == Waiting::Source && request_read && self.poll_client_gone(cx).is_ready() {
+            return Poll::Ready(Cut::Client);
+        }
+        self.conn.timer.poll(cx).map(|()| match waiting {
+            _ if self.now() >= self.deadline => Cut::Upstream(Reason::TotalTimeout),
+            Waiting::Sink => Cut::Client,
+            Waiting::Source => Cut::Upstream(Reason::UpstreamIdle),
+        })
+    }
+
+    /// Keeps the connection to the backend if nothing is under way on it; more bytes than asked for are never delivered (B6).
+    fn part(&mut self, up: Upstream, at: Place, request_whole: bool) {
+        let answer = &self.conn.scratch.answer;
+        let pool = &self.local.pools[at.pool];
+        let excess = !up.buffer.is_empty();
+        if excess {
+            pool.pool.backends[at.backend].state.cells[self.conn.worker.id].unasked.add(1);
+        }
+        let reusable = request_whole && answer.keep_alive && !excess && answer.framing != ResponseFraming::UntilClose;
+        let Upstream { stream, buffer, .. } = up;
+        if reusable {
+            pool.idle[at.backend].give(stream, pool.pool.idle_connections, self.conn.worker.timers.now());
+        }
+        self.conn.worker.buffers.give(buffer);
+    }
+
+    /// Opens the tunnel, if the client asked for a WebSocket and the backend's 101 is the answer to that (B3).
+    async fn upgrade(&mut self, mut up: Upstream, route: &Route) -> After {
+        if !self.is_asked_for(&up) {
+            self.conn.worker.buffers.give(up.buffer);
+            return self.fail(Reason::UpstreamMalformed).await;
+        }
+        let conn = &mut *self.conn;
+        let scratch = &mut *conn.scratch;
+        scratch.down.start(Body::Empty, false, 0);
+        let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
+        let out = &mut scratch.down.out;
+        head::downstream(
+            out,
+            &scratch.answer,
+            up.buffer.held(),
+            &route.response_edits,
+            &asked,
+            Ends::Nobody(None),
+            head::Connection::Upgrades,
+        );
+        up.buffer.consume(scratch.answer.len);
+        up.buffer.release();
+        let (sent, received) = tunnel::run(conn, &mut up, self.keep, route.idle).await;
+        self.bytes = received;
+        self.conn.worker.cells.bytes_in.add(sent);
+        self.conn.worker.cells.bytes_out.add(received);
+        self.conn.worker.buffers.give(up.buffer);
+        After::Gone
+    }
+
+    fn is_asked_for(&self, up: &Upstream) -> bool {
+        let scratch = &self.conn.scratch;
+        if scratch.head.upgrade != Upgrade::WebSocket || scratch.answer.upgrade != Upgrade::WebSocket {
+            return false;
+        }
+        let asked = self.asked();
+        let key = asked.value(b"sec-websocket-key").unwrap_or_default();
+        let text = up.buffer.held();
+        let accept = scratch.answer.find(Name::SecWebsocketAccept).map(|field| field.value.of(text));
+        accept == Some(&wire::websocket::accept_key(key)[..])
+    }
+}

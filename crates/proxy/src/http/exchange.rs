@@ -1,0 +1,544 @@
+//! One exchange, from a request's head to the end of its answer. A request's way is read here, top to bottom:
+//! route → filters on the request → pick a backend → idle connection or dial → forward both ways → filters on the answer →
+//! retry as the policy says → statistics and log.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use net::Stream;
+use policy::Nanos;
+use policy::balance::{Balance, HashKey, hash_key};
+use policy::retry::{Attempted, Failure, Verdict};
+use wire::h1::path::{Normal, normalise};
+use wire::h1::{Body, Framing, Progress, Version};
+
+use super::h1::Connection;
+use super::head::Connection as Fate;
+use super::reply::{ALLOW, Form, Reply, error_fields};
+use super::request::{AddressText, Asked, client, is_plain_id, new_id};
+use crate::buffer::{Buffer, STEP};
+use crate::error::Reason;
+use crate::log;
+use crate::plan::edits::fill;
+use crate::plan::{Action, Backend, Route};
+use crate::upstream::pick::{LocalPool, Nobody};
+use crate::worker::Local;
+
+/// What the connection does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It takes the next request.
+    Keep,
+    /// It closes, once the client has the answer.
+    Close,
+    /// There is nobody to tell.
+    Gone,
+}
+
+/// What is found out about a request before it's routed.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The normalised path where it differs from the one that came.
+    path: Vec<u8>,
+    rewritten: bool,
+    trusted: bool,
+    client: IpAddr,
+    id: Vec<u8>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { path: Vec::new(), rewritten: false, trusted: false, client: IpAddr::from([0, 0, 0, 0]), id: Vec::new() }
+    }
+}
+
+impl Known {
+    /// The request with all that is known of it.
+    pub(crate) fn asked<'a>(&'a self, head: &'a wire::h1::Request, text: &'a [u8], peer: &'a AddressText) -> Asked<'a> {
+        let path = match head.path.of(text) {
+            _ if self.rewritten => &self.path[..],
+            b"" => b"/",
+            path => path,
+        };
+        Asked { head, text, path, peer, trusted: self.trusted, client: self.client, id: &self.id }
+    }
+}
+
+/// A connection to a backend during one attempt, counted as in flight for as long as it lives.
+pub(crate) struct Upstream {
+    pub(crate) stream: Stream,
+    pub(crate) buffer: Buffer,
+    pub(super) progress: Progress,
+    /// Bytes have come that were not parsed yet.
+    pub(super) unparsed: bool,
+    /// Interim answers passed on.
+    pub(super) interim: u8,
+    pub(super) reused: bool,
+    /// It takes nothing more of the request; an answer may still come.
+    pub(super) deaf: bool,
+    pub(super) begun: Nanos,
+    _in_flight: InFlight,
+}
+
+impl Upstream {
+    pub(super) fn new(stream: Stream, buffer: Buffer, reused: bool, begun: Nanos, in_flight: InFlight) -> Self {
+        Self {
+            stream,
+            buffer,
+            progress: Progress::default(),
+            unparsed: false,
+            interim: 0,
+            reused,
+            deaf: false,
+            begun,
+            _in_flight: in_flight,
+        }
+    }
+}
+
+/// Where a backend stands in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) pool: usize,
+    pub(crate) backend: usize,
+}
+
+/// Counts an attempt at a backend until it is dropped.
+pub(super) struct InFlight {
+    local: Rc<Local>,
+    at: Place,
+}
+
+impl InFlight {
+    fn new(local: &Rc<Local>, at: Place) -> Self {
+        local.backend(at).state.begin();
+        Self { local: local.clone(), at }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.local.backend(self.at).state.end();
+    }
+}
+
+impl Local {
+    pub(crate) fn backend(&self, at: Place) -> &Backend {
+        &self.pools[at.pool].pool.backends[at.backend]
+    }
+}
+
+/// Why an attempt brought no answer.
+pub(super) enum Trouble {
+    /// The backend's: the policy says whether another one is tried; if not, the client gets the reason.
+    Upstream(Failure, Reason),
+    /// Not to be tried again: the client's fault, or the time for the whole exchange is up.
+    Final(Reason),
+}
+
+/// Runs the exchange whose request head has been read.
+pub(crate) async fn run(conn: &mut Connection) -> After {
+    let Some(local) = conn.worker.local() else { return After::Gone };
+    let started = conn.worker.timers.now();
+    let mut exchange = Exchange::new(conn, local, started);
+    let after = exchange.decide_and_answer().await;
+    exchange.conclude();
+    after
+}
+
+/// The state of one exchange.
+pub(super) struct Exchange<'c> {
+    pub(super) conn: &'c mut Connection,
+    pub(super) local: Rc<Local>,
+    pub(super) started: Nanos,
+    pub(super) route: Option<usize>,
+    /// When the exchange must be over.
+    pub(super) deadline: Nanos,
+    /// Bytes from the start of the head that stay in the buffer: the head's, and the body's while it's held for another attempt.
+    pub(super) keep: usize,
+    /// Part of the body may be with the pump and no longer in the buffer.
+    body_pumped: bool,
+    pub(super) at: Option<Place>,
+    attempts: u8,
+    /// What the client was told, 0 if nothing.
+    pub(super) status: u16,
+    pub(super) reason: Option<Reason>,
+    pub(super) bytes: u64,
+}
+
+impl<'c> Exchange<'c> {
+    fn new(conn: &'c mut Connection, local: Rc<Local>, started: Nanos) -> Self {
+        let keep = conn.scratch.head.len;
+        conn.buffer.consume(keep);
+        Self {
+            conn,
+            local,
+            started,
+            route: None,
+            deadline: Nanos::MAX,
+            keep,
+            body_pumped: false,
+            at: None,
+            attempts: 0,
+            status: 0,
+            reason: None,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn now(&self) -> Nanos {
+        self.conn.worker.timers.now()
+    }
+
+    async fn decide_and_answer(&mut self) -> After {
+        if let Err(reason) = self.look() {
+            return self.fail(reason).await;
+        }
+        if self.conn.scratch.head.asterisk {
+            return self.answer_options().await;
+        }
+        let local = self.local.clone();
+        let found = local.plan.router.find(&self.asked());
+        let Some(i) = found else { return self.fail(Reason::NoRoute).await };
+        self.route = Some(i);
+        let route = &local.plan.routes[i];
+        self.deadline = self.started + route.total;
+        match &route.action {
+            Action::Pool(pool) => self.forward(*pool, route).await,
+            Action::Respond { status, body, content_type, headers } => {
+                let mut fields = Vec::new();
+                headers.write(&self.asked(), &mut fields);
+                self.answer(Reply { status: *status, content_type, body, fields: &fields }).await
+            }
+            Action::Redirect { to, status } => {
+                let mut fields = b"Location: ".to_vec();
+                fill(to, &self.asked(), &mut fields);
+                fields.extend_from_slice(b"\r\n");
+                self.answer(Reply { status: *status, content_type: "", body: b"", fields: &fields }).await
+            }
+        }
+    }
+
+    pub(super) fn asked(&self) -> Asked<'_> {
+        let scratch = &self.conn.scratch;
+        scratch.known.asked(&scratch.head, self.conn.buffer.held(), &self.conn.peer_text)
+    }
+
+    /// Finds out what routing and forwarding need to know.
+    fn look(&mut self) -> Result<(), Reason> {
+        let conn = &mut *self.conn;
+        let (listener, text) = (&conn.listener, conn.buffer.held());
+        let scratch = &mut *conn.scratch;
+        let (head, known) = (&scratch.head, &mut scratch.known);
+        (known.trusted, known.client) = client(head, text, conn.peer, |address| listener.trusts(address));
+        known.id.clear();
+        match head.find(wire::h1::Name::XRequestId).map(|field| field.value.of(text)).filter(|id| is_plain_id(id)) {
+            Some(id) => known.id.extend_from_slice(id),
+            None => known.id.extend_from_slice(&new_id(&mut conn.worker.rng.borrow_mut())),
+        }
+        known.rewritten = false;
+        if head.asterisk || head.path.is_empty() {
+            return Ok(());
+        }
+        known.path.clear();
+        let normal = normalise(head.path.of(text), listener.path, &mut known.path).map_err(|_| Reason::BadPath)?;
+        known.rewritten = normal == Normal::Rewritten;
+        match head.framing {
+            Framing::Length(n) if n > listener.max_body => Err(Reason::BodyTooLarge),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the request to the pool's backends, one after the other if need be, and passes the answer on.
+    async fn forward(&mut self, pool: usize, route: &Route) -> After {
+        let local = self.local.clone();
+        let local_pool = &local.pools[pool];
+        let target = &local_pool.pool;
+        target.state.cells[self.conn.worker.id].exchanges.add(1);
+        target.budget.deposit(self.started);
+        let key = self.key(&target.balance, route);
+        let idempotent = self.conn.scratch.head.method.is_idempotent();
+        let body_held = match self.hold_body(idempotent).await {
+            Ok(held) => held,
+            Err(reason) => return self.fail(reason).await,
+        };
+        self.conn.scratch.tried.clear();
+        let mut so_far = Attempted { idempotent, body_held, deadline: Some(self.deadline), ..Attempted::default() };
+        let mut last = None;
+        loop {
+            let backend = match self.pick(local_pool, key, last) {
+                Ok(backend) => backend,
+                Err(reason) => return self.fail(reason).await,
+            };
+            let at = Place { pool, backend };
+            self.at = Some(at);
+            self.conn.scratch.tried.push(backend as u16);
+            let mut fresh = false;
+            loop {
+                let trouble = match self.attempt(local_pool, at, route, fresh).await {
+                    Ok(up) if self.is_to_repeat(local_pool, &up, &mut so_far) => {
+                        last = None;
+                        break;
+                    }
+                    Ok(up) => return self.deliver(up, at, route).await,
+                    Err(trouble) => trouble,
+                };
+                let (failure, reason) = match trouble {
+                    Trouble::Final(reason) => return self.fail(reason).await,
+                    Trouble::Upstream(failure, reason) => (failure, reason),
+                };
+                match self.judge(local_pool, failure, &mut so_far) {
+                    Verdict::SameBackendFresh => fresh = true,
+                    Verdict::OtherBackend => {
+                        last = Some(reason);
+                        break;
+                    }
+                    Verdict::GiveUp(_) => return self.fail(reason).await,
+                }
+                self.rewind();
+            }
+            self.rewind();
+            target.state.cells[self.conn.worker.id].retries.add(1);
+        }
+    }
+
+    /// The next backend; where all have been tried after an answer that failed, any of them again.
+    fn pick(&mut self, pool: &LocalPool, key: u64, last: Option<Reason>) -> Result<usize, Reason> {
+        let now = self.now();
+        let mut rng = self.conn.worker.rng.borrow_mut();
+        let tried = &mut self.conn.scratch.tried;
+        let picked = pool.pick(key, tried, now, &mut rng).or_else(|nobody| {
+            if nobody == Nobody::Untried && !matches!(last, Some(Reason::ConnectFailed | Reason::ConnectTimeout)) {
+                tried.clear();
+                return pool.pick(key, tried, now, &mut rng);
+            }
+            Err(nobody)
+        });
+        picked.map_err(|nobody| match (last, nobody) {
+            (Some(reason), _) => reason,
+            (None, Nobody::Healthy) => Reason::NoHealthyBackend,
+            (None, Nobody::Free) => Reason::QueueFull,
+            (None, Nobody::Untried) => Reason::ConnectFailed,
+        })
+    }
+
+    /// What a consistent hash goes by; 0 for algorithms without a key.
+    fn key(&self, balance: &Balance, route: &Route) -> u64 {
+        let Balance::Hash(hash) = balance else { return 0 };
+        let asked = self.asked();
+        let value = match &hash.key {
+            HashKey::ClientIp => return hash_key(AddressText::new(asked.client).as_bytes()),
+            HashKey::Header(name) => asked.value(name.to_ascii_lowercase().as_bytes()),
+            HashKey::Cookie(name) => asked.cookie(name.as_bytes()),
+            HashKey::Query(name) => asked.parameter(name.as_bytes()),
+            HashKey::Path => Some(asked.path),
+            HashKey::Host => return hash_key(&asked.host().to_ascii_lowercase()),
+            HashKey::Route => Some(route.name.as_bytes()),
+        };
+        // Without the key there is nothing to be consistent about; the client's address spreads better than one fixed value.
+        value.map_or_else(|| hash_key(AddressText::new(asked.client).as_bytes()), hash_key)
+    }
+
+    /// Whether the answer's status is one that the policy has another backend try for.
+    fn is_to_repeat(&mut self, pool: &LocalPool, up: &Upstream, so_far: &mut Attempted) -> bool {
+        let status = self.conn.scratch.answer.status;
+        if !pool.pool.retry.on.statuses.iter().any(|range| range.contains(&status)) {
+            return false;
+        }
+        so_far.answer_started = up.interim > 0;
+        self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend
+    }
+
+    /// Asks the policy what follows a failure, and tells the board what it means for the backend.
+    fn judge(&mut self, pool: &LocalPool, failure: Failure, so_far: &mut Attempted) -> Verdict {
+        let now = self.now();
+        let at = self.at.expect("a failure is judged only after an attempt at a backend");
+        let backend = &pool.pool.backends[at.backend];
+        let cells = &backend.state.cells[self.conn.worker.id];
+        match failure {
+            Failure::Connect | Failure::ConnectTimeout => backend.state.suspect(now + pool.pool.suspicion),
+            Failure::StaleIdle if !so_far.stale_replayed => cells.stale.add(1),
+            Failure::Reset | Failure::StaleIdle => {
+                so_far.tries += 1;
+                so_far.resets += 1;
+            }
+            _ => so_far.tries += 1,
+        }
+        so_far.bytes_written = self.conn.scratch.up.begun;
+        so_far.untried = pool.has_untried(&self.conn.scratch.tried);
+        let verdict = pool.pool.retry.judge(failure, so_far, &pool.pool.budget, now);
+        if verdict == Verdict::SameBackendFresh {
+            so_far.stale_replayed = true;
+        } else {
+            cells.failures.add(1);
+        }
+        verdict
+    }
+
+    /// Takes the body back to its start for another attempt. Only judged possible where nothing of it is gone.
+    fn rewind(&mut self) {
+        self.conn.buffer.rewind(self.conn.scratch.head.len);
+        self.body_pumped = false;
+    }
+
+    /// Reads the body of a request that may be repeated, so that it can be. True if there is none or all of it is held.
+    ///
+    /// Only where that is sure to fit: a declared length of at most 64 KiB. A client that waits for 100 is not made to send first.
+    async fn hold_body(&mut self, idempotent: bool) -> Result<bool, Reason> {
+        let head = &self.conn.scratch.head;
+        let length = match head.framing {
+            Framing::Empty | Framing::Length(0) => return Ok(true),
+            Framing::Length(n) if idempotent && !head.expect_continue && n <= STEP as u64 => n as usize,
+            _ => return Ok(false),
+        };
+        self.read_body(length).await?;
+        self.keep += length;
+        Ok(true)
+    }
+
+    /// One attempt at one backend, up to the head of its final answer.
+    async fn attempt(&mut self, pool: &LocalPool, at: Place, route: &Route, fresh: bool) -> Result<Upstream, Trouble> {
+        let in_flight = InFlight::new(&self.local, at);
+        let backend = &pool.pool.backends[at.backend];
+        backend.state.cells[self.conn.worker.id].attempts.add(1);
+        self.attempts = self.attempts.saturating_add(1);
+        let begun = self.now();
+        let sure = !self.conn.scratch.head.method.is_idempotent();
+        let kept = if fresh { None } else { pool.idle[at.backend].take(pool.pool.idle_timeout, begun, sure) };
+        let reused = kept.is_some();
+        // Nothing of this attempt has been written, whatever became of the one before.
+        self.conn.scratch.up.begun = false;
+        let stream = match kept {
+            Some(stream) => stream,
+            None => self.dial(backend, route.connect).await?,
+        };
+        let mut up = Upstream::new(stream, self.conn.worker.buffers.take(), reused, begun, in_flight);
+        up.buffer.hold();
+        self.start_request(backend, route);
+        match self.hear(&mut up, route).await {
+            Ok(()) => Ok(up),
+            Err(trouble) => {
+                self.conn.worker.buffers.give(up.buffer);
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Writes the head into the pump towards the backend.
+    fn start_request(&mut self, backend: &Backend, route: &Route) {
+        let conn = &mut *self.conn;
+        let scratch = &mut *conn.scratch;
+        let framing = scratch.head.framing;
+        scratch.up.start(Body::of_request(framing), framing == Framing::Chunked, self.keep);
+        let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
+        super::head::upstream(&mut scratch.up.out, &asked, &route.request, &backend.authority, conn.listener.underscores);
+        self.body_pumped = true;
+    }
+
+    /// `OPTIONS *` asks about the server as a whole, which is us (A11).
+    async fn answer_options(&mut self) -> After {
+        let mut fields = b"Allow: ".to_vec();
+        fields.extend_from_slice(ALLOW);
+        fields.extend_from_slice(b"\r\n");
+        self.answer(Reply { status: 200, content_type: "", body: b"", fields: &fields }).await
+    }
+
+    /// Answers with an error of ours, in the form the client reads best.
+    pub(super) async fn fail(&mut self, reason: Reason) -> After {
+        self.reason = Some(reason);
+        if reason == Reason::ClientGone {
+            self.status = reason.status();
+            return After::Gone;
+        }
+        let asked = self.asked();
+        let form = Form::accepted(&asked);
+        let id = String::from_utf8_lossy(asked.id).into_owned();
+        let body = form.body(reason, reason.status(), &id);
+        let fields = error_fields(reason, id.as_bytes());
+        self.answer(Reply { status: reason.status(), content_type: form.content_type(), body: body.as_bytes(), fields: &fields })
+            .await
+    }
+
+    /// Sends an answer of ours, then reads what is left of the request's body if that's little (A9).
+    async fn answer(&mut self, reply: Reply<'_>) -> After {
+        self.status = reply.status;
+        let keep = self.may_keep();
+        let route = self.route.map(|i| &self.local.plan.routes[i]);
+        let mut fields = Vec::new();
+        if let Some(route) = route {
+            route.response_edits.write(&self.asked(), &mut fields);
+        }
+        fields.extend_from_slice(reply.fields);
+        let conn = &mut *self.conn;
+        let scratch = &mut *conn.scratch;
+        let left = if self.body_pumped { scratch.up.abandon(&mut conn.buffer) } else { Body::of_request(scratch.head.framing) };
+        let version = scratch.head.version;
+        scratch.down.start(Body::Empty, false, 0);
+        let fate = if keep { Fate::Stays(version) } else { Fate::Closes };
+        Reply { fields: &fields, ..reply }.write(&mut scratch.down.out, scratch.head.method == wire::h1::Method::Head, fate);
+        self.bytes = if scratch.head.method == wire::h1::Method::Head { 0 } else { reply.body.len() as u64 };
+        if !conn.write_out().await {
+            return After::Gone;
+        }
+        if keep && self.drain(left).await { After::Keep } else { After::Close }
+    }
+
+    /// Whether the connection can take another request after this one: wanted, and what is left of the body is worth reading.
+    pub(super) fn may_keep(&self) -> bool {
+        let scratch = &self.conn.scratch;
+        let little = match scratch.head.framing {
+            Framing::Length(n) => n <= STEP as u64,
+            Framing::Empty | Framing::Chunked => true,
+        };
+        let waits = scratch.head.expect_continue && scratch.up.moved == 0;
+        let faulty = matches!(self.reason, Some(Reason::BadFraming | Reason::BodyTimeout | Reason::BodyTooLarge | Reason::BadPath));
+        scratch.head.keep_alive && !self.conn.worker.is_draining() && little && !waits && !faulty
+    }
+
+    /// Statistics and log.
+    fn conclude(&mut self) {
+        let took = self.now().saturating_sub(self.started);
+        let cells = &self.conn.worker.cells;
+        cells.exchanges.add(1);
+        if let Some(class) = cells.answers.get(usize::from(self.status / 100).wrapping_sub(1)) {
+            class.add(1);
+        }
+        if let Some(reason) = self.reason {
+            cells.reason(reason).add(1);
+        }
+        if let Some(Action::Pool(pool)) = self.route.map(|i| &self.local.plan.routes[i].action) {
+            let cells = &self.local.pools[*pool].pool.state.cells[self.conn.worker.id];
+            cells.latency.record(took);
+            if self.reason.is_some_and(|reason| reason != Reason::ClientGone) {
+                cells.errors.add(1);
+            }
+        }
+        if let Some(format) = self.local.plan.access
+            && self.route.is_none_or(|i| self.local.plan.routes[i].log)
+        {
+            self.log(format, took);
+        }
+    }
+
+    fn log(&self, format: config::model::AccessFormat, took: Nanos) {
+        let asked = self.asked();
+        let line = log::Line {
+            client: asked.client,
+            method: asked.method(),
+            host: asked.head.authority.of(asked.text),
+            path: asked.path,
+            version: if asked.head.version == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" },
+            status: self.status,
+            bytes: self.bytes,
+            took,
+            route: self.route.map(|i| self.local.plan.routes[i].name.as_str()),
+            pool: self.at.map(|at| self.local.pools[at.pool].pool.name.as_str()),
+            backend: self.at.map(|at| self.local.backend(at).name.as_str()),
+            attempts: self.attempts,
+            reason: self.reason,
+            id: asked.id,
+        };
+        let lost = self.conn.worker.lines.push(format, &line);
+        self.conn.worker.cells.log_lost.add(lost);
+    }
+}

@@ -1,0 +1,11 @@
+//! HTTP: connections, exchanges, heads, bodies.
+
+mod attempt;
+mod deliver;
+pub(crate) mod exchange;
+pub(crate) mod forward;
+pub(crate) mod h1;
+pub(crate) mod head;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod tunnel;

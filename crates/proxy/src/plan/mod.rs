@@ -1,0 +1,146 @@
+//! What to do: the configuration compiled for the request path. Immutable; a reload publishes another.
+
+pub(crate) mod edits;
+mod pool;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::model;
+use ipnet::IpNet;
+use policy::Nanos;
+use policy::route::Router;
+
+pub use pool::{Backend, Pool};
+
+use crate::board::Board;
+use edits::Edits;
+
+/// Gives the addresses a backend's name stands for now; empty while it has never been resolved.
+pub type Resolve<'a> = &'a dyn Fn(&str, u16) -> Vec<SocketAddr>;
+
+/// A whole configuration, ready for the workers.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) listeners: Vec<Arc<Listener>>,
+    pub(crate) router: Router,
+    pub(crate) routes: Vec<Route>,
+    /// In the order of the file.
+    pub pools: Vec<Arc<Pool>>,
+    pub(crate) access: Option<model::AccessFormat>,
+}
+
+/// One listener.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) addresses: Vec<SocketAddr>,
+    trusted: Vec<IpNet>,
+    pub(crate) limits: wire::h1::Limits,
+    pub(crate) max_body: u64,
+    pub(crate) path: wire::h1::path::Policy,
+    pub(crate) underscores: bool,
+    pub(crate) max_connections: u32,
+    pub(crate) header: Nanos,
+    pub(crate) idle: Nanos,
+    pub(crate) body: Nanos,
+    /// Bytes a second.
+    pub(crate) body_rate: u64,
+}
+
+impl Listener {
+    /// Whether this peer's word on the client's address is believed.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// One route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) name: String,
+    pub(crate) action: Action,
+    pub(crate) connect: Nanos,
+    pub(crate) response: Nanos,
+    pub(crate) total: Nanos,
+    /// Whether `total` bounds the answer's body too.
+    pub(crate) total_is_whole: bool,
+    pub(crate) idle: Nanos,
+    pub(crate) request: Edits,
+    pub(crate) response_edits: Edits,
+    pub(crate) log: bool,
+}
+
+/// What becomes of an exchange.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Pool(usize),
+    Respond { status: u16, body: Vec<u8>, content_type: String, headers: Edits },
+    Redirect { to: model::Template, status: u16 },
+}
+
+impl Plan {
+    /// Compiles a checked configuration. Backends find their state on the board again.
+    pub fn compile(config: &model::Config, resolve: Resolve<'_>, board: &Board) -> Self {
+        let pools = config.pools.iter().map(|pool| Arc::new(Pool::compile(pool, resolve, board))).collect();
+        board.forget_unused();
+        Self {
+            listeners: config.listeners.iter().map(|listener| Arc::new(compile_listener(listener))).collect(),
+            router: Router::new(config.routes.iter().map(|route| route.rule.clone()).collect()),
+            routes: config.routes.iter().map(compile_route).collect(),
+            pools,
+            access: (config.log.access != model::AccessTo::Off).then_some(config.log.format),
+        }
+    }
+
+    /// Every address that is to be listened on.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.listeners.iter().flat_map(|listener| listener.addresses.iter().copied())
+    }
+}
+
+fn compile_listener(listener: &model::Listener) -> Listener {
+    let limits = listener.limits;
+    Listener {
+        addresses: listener.listen.clone(),
+        trusted: listener.trusted_proxies.clone(),
+        limits: wire::h1::Limits { target: limits.target, line: limits.line, head: limits.head, fields: limits.fields },
+        max_body: limits.body.unwrap_or(u64::MAX),
+        path: wire::h1::path::Policy { keep_encoded_slash: listener.keep_encoded_slash },
+        underscores: listener.underscores,
+        max_connections: listener.max_connections.map_or(u32::MAX, Into::into),
+        header: nanos(listener.timeout.header),
+        idle: nanos(listener.timeout.idle),
+        body: nanos(listener.timeout.body),
+        body_rate: listener.timeout.body_rate,
+    }
+}
+
+fn compile_route(route: &model::Route) -> Route {
+    Route {
+        name: route.name.clone(),
+        action: match &route.action {
+            model::Action::Pool(pool) => Action::Pool(*pool),
+            model::Action::Respond { status, body, content_type, headers } => Action::Respond {
+                status: *status,
+                body: body.clone(),
+                content_type: content_type.clone(),
+                headers: Edits::of_fields(headers),
+            },
+            model::Action::Redirect { to, status } => Action::Redirect { to: to.clone(), status: *status },
+        },
+        connect: nanos(route.timeout.connect),
+        response: nanos(route.timeout.response),
+        total: nanos(route.timeout.total.limit),
+        total_is_whole: route.timeout.total.whole,
+        idle: nanos(route.timeout.idle),
+        request: Edits::compile(&route.request_headers),
+        response_edits: Edits::compile(&route.response_headers),
+        log: route.log,
+    }
+}
+
+/// Far enough for ever, near enough that sums don't overflow.
+pub(crate) fn nanos(duration: Duration) -> Nanos {
+    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX).min(Nanos::MAX / 4)
+}

@@ -1,0 +1,126 @@
+//! A pool and its backends, compiled.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::model::{self, Address};
+use policy::Nanos;
+use policy::balance::{Balance, Weight};
+use policy::retry::{Budget, Retry};
+
+use super::{Resolve, nanos};
+use crate::board::{BackendState, Board, Health, PoolState};
+use crate::stats::{BackendTotals, PoolTotals};
+
+/// A group of backends that serve the same.
+#[derive(Debug)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// What is true of it now.
+    pub state: Arc<PoolState>,
+    /// One for each address; a name with three addresses is three backends.
+    pub backends: Vec<Backend>,
+    /// Names that have no address yet.
+    pub unresolved: Vec<String>,
+    /// How it is checked.
+    pub health: model::Health,
+    /// How exchanges are spread.
+    pub balance: Balance,
+    pub(crate) retry: Retry,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) idle_connections: usize,
+    pub(crate) idle_timeout: Nanos,
+    /// How long a failed connect keeps a backend out of rotation when no health check says more.
+    pub(crate) suspicion: Nanos,
+}
+
+/// One server of a pool.
+#[derive(Debug)]
+pub struct Backend {
+    /// What is true of it now.
+    pub state: Arc<BackendState>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its name, or its address as written.
+    pub name: String,
+    /// Its share.
+    pub weight: Weight,
+    /// Serves only when no other does.
+    pub backup: bool,
+    /// Most attempts at one time; `u32::MAX` is without limit.
+    pub max_connections: u32,
+    /// Its address as text, for a request that names no host.
+    pub(crate) authority: String,
+}
+
+impl Backend {
+    /// What happened to it.
+    pub fn totals(&self) -> BackendTotals {
+        BackendTotals::sum(&self.state.cells)
+    }
+
+    /// Neither down nor told to drain.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.state.health() != Health::Down && !self.state.is_draining()
+    }
+}
+
+impl Pool {
+    pub(crate) fn compile(pool: &model::Pool, resolve: Resolve<'_>, board: &Board) -> Self {
+        let state = board.pool(&pool.name);
+        let mut backends: Vec<Backend> = Vec::new();
+        let mut unresolved = Vec::new();
+        for backend in &pool.backends {
+            let addresses = match &backend.address {
+                Address::Socket(address) => vec![*address],
+                Address::Name { host, port } => resolve(host, *port),
+            };
+            if addresses.is_empty() {
+                unresolved.push(backend.address.to_string());
+            }
+            for address in addresses {
+                // Two names may stand for one address; it is still one backend.
+                if backends.iter().any(|known| known.address == address) {
+                    continue;
+                }
+                backends.push(Backend {
+                    state: board.backend(&state, &address.to_string()),
+                    address,
+                    name: backend.name.clone().unwrap_or_else(|| backend.address.to_string()),
+                    weight: backend.weight,
+                    backup: backend.backup,
+                    max_connections: backend.max_connections.map_or(u32::MAX, Into::into),
+                    authority: backend.address.to_string(),
+                });
+            }
+        }
+        Self {
+            name: pool.name.clone(),
+            budget: state.budget(pool.retry.budget),
+            state,
+            backends,
+            unresolved,
+            balance: pool.balance.clone(),
+            retry: pool.retry.clone(),
+            idle_connections: pool.idle.connections,
+            idle_timeout: nanos(pool.idle.timeout),
+            suspicion: suspicion(&pool.health),
+            health: pool.health.clone(),
+        }
+    }
+
+    /// What happened to it.
+    pub fn totals(&self) -> PoolTotals {
+        PoolTotals::sum(&self.state.cells)
+    }
+}
+
+/// With checks, until the check that the suspicion starts has certainly ended; without, a second, after which it's tried again.
+fn suspicion(health: &model::Health) -> Nanos {
+    match health.check {
+        model::Check::Off => nanos(Duration::from_secs(1)),
+        _ => nanos(health.params.interval.saturating_add(health.params.timeout).saturating_mul(2)),
+    }
+}

@@ -1,0 +1,4 @@
+//! The backend's side: which one, over which connection.
+
+pub(crate) mod idle;
+pub(crate) mod pick;

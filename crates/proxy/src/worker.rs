@@ -1,0 +1,280 @@
+//! A worker: one core's thread, runtime, listeners, connections, idle connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use net::Acceptor;
+use tokio::runtime::LocalOptions;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::accept;
+use crate::buffer::Buffers;
+use crate::http::h1::Scratch;
+use crate::log::Lines;
+use crate::plan::{Listener, Plan};
+use crate::stats::WorkerCells;
+use crate::timer::Timers;
+use crate::upstream::pick::LocalPool;
+
+/// How many sets of parse state a worker keeps for connections that wake up.
+const SCRATCH_KEPT: usize = 64;
+
+/// What control tells a worker.
+pub(crate) enum Command {
+    /// Work by this plan from now on; listen on these addresses too, and no longer on those.
+    Publish { plan: Arc<Plan>, open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
+    /// A connection that another worker accepted here.
+    Adopt { socket: TcpStream, peer: SocketAddr, listener: SocketAddr },
+    /// Take nothing new, end what runs.
+    Drain,
+}
+
+/// What all workers know of each other.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) commands: UnboundedSender<Command>,
+    pub(crate) cells: Arc<WorkerCells>,
+}
+
+/// What a worker is started with.
+pub(crate) struct Seat {
+    pub(crate) id: usize,
+    pub(crate) ports: Arc<[Port]>,
+    pub(crate) commands: UnboundedReceiver<Command>,
+    pub(crate) start: Instant,
+    pub(crate) seed: u64,
+    pub(crate) max_connections: u32,
+    pub(crate) log: crate::log::Sink,
+}
+
+/// The plan as one worker uses it.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) pools: Vec<LocalPool>,
+}
+
+impl Local {
+    fn new(plan: Arc<Plan>, before: Option<&Self>) -> Self {
+        let pools = plan.pools.iter().map(|pool| {
+            let before = before.and_then(|before| before.pools.iter().find(|local| local.pool.name == pool.name));
+            LocalPool::new(pool.clone(), before)
+        });
+        Self { pools: pools.collect(), plan }
+    }
+}
+
+/// One address this worker accepts on.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
+    listener: RefCell<Arc<Listener>>,
+    pub(crate) close: Notify,
+}
+
+impl Gate {
+    /// The listener's settings now. Connections keep those of a listener that is gone.
+    pub(crate) fn listener(&self) -> Arc<Listener> {
+        self.listener.borrow().clone()
+    }
+
+    /// Whether `listener` is still what this gate goes by.
+    pub(crate) fn is_current(&self, listener: &Arc<Listener>) -> bool {
+        Arc::ptr_eq(&self.listener.borrow(), listener)
+    }
+}
+
+/// What the tasks of a worker share.
+pub(crate) struct Worker {
+    pub(crate) id: usize,
+    pub(crate) ports: Arc<[Port]>,
+    pub(crate) cells: Arc<WorkerCells>,
+    pub(crate) timers: Rc<Timers>,
+    pub(crate) buffers: Buffers,
+    pub(crate) rng: RefCell<fastrand::Rng>,
+    pub(crate) max_connections: u32,
+    pub(crate) lines: Lines,
+    draining: Cell<bool>,
+    local: RefCell<Option<Rc<Local>>>,
+    gates: RefCell<HashMap<SocketAddr, Rc<Gate>>>,
+    /// Boxed, so that waking up and parking moves a pointer.
+    #[expect(clippy::vec_box)]
+    scratch: RefCell<Vec<Box<Scratch>>>,
+}
+
+impl Worker {
+    /// The plan in force. A request takes it once and keeps it to its end.
+    pub(crate) fn local(&self) -> Option<Rc<Local>> {
+        self.local.borrow().clone()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(crate) fn take_scratch(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_scratch(&self, scratch: Box<Scratch>) {
+        let mut kept = self.scratch.borrow_mut();
+        if kept.len() < SCRATCH_KEPT {
+            kept.push(scratch);
+        }
+    }
+
+    fn publish(self: &Rc<Self>, plan: Arc<Plan>, open: Vec<(SocketAddr, TcpListener)>, close: &[SocketAddr]) {
+        let before = self.local.borrow().clone();
+        *self.local.borrow_mut() = Some(Rc::new(Local::new(plan.clone(), before.as_deref())));
+        for listener in &plan.listeners {
+            for address in &listener.addresses {
+                if let Some(gate) = self.gates.borrow().get(address) {
+                    *gate.listener.borrow_mut() = listener.clone();
+                }
+            }
+        }
+        for (address, socket) in open {
+            let listener = plan.listeners.iter().find(|listener| listener.addresses.contains(&address));
+            let Some(listener) = listener.cloned() else { continue };
+            match Acceptor::new(socket) {
+                Ok(acceptor) => {
+                    let gate = Rc::new(Gate { address, listener: RefCell::new(listener), close: Notify::new() });
+                    self.gates.borrow_mut().insert(address, gate.clone());
+                    tokio::task::spawn_local(accept::run(self.clone(), gate, acceptor));
+                }
+                Err(e) => tracing::error!("worker {} can't accept on {address}: {e}", self.id),
+            }
+        }
+        for address in close {
+            if let Some(gate) = self.gates.borrow_mut().remove(address) {
+                gate.close.notify_one();
+            }
+        }
+    }
+
+    fn drain(&self) {
+        self.draining.set(true);
+        for (_, gate) in self.gates.borrow_mut().drain() {
+            gate.close.notify_one();
+        }
+        self.timers.wake_all();
+    }
+
+    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, listener: SocketAddr) {
+        // The gate may have closed since; the connection was accepted, so it is served by what the gate last went by.
+        let gate = self.gates.borrow().get(&listener).cloned();
+        let gate = gate.or_else(|| {
+            let local = self.local()?;
+            let listener = local.plan.listeners.first()?.clone();
+            Some(Rc::new(Gate {
+                address: SocketAddr::from(([0, 0, 0, 0], 0)),
+                listener: RefCell::new(listener),
+                close: Notify::new(),
+            }))
+        });
+        if let Some(gate) = gate {
+            accept::begin(self, &gate, socket, peer, Counted::handed(self));
+        }
+    }
+}
+
+/// Runs a worker on the calling thread until the process ends.
+pub(crate) fn run(seat: Seat) {
+    net::name_thread(&format!("worker-{}", seat.id));
+    let built = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
+    let runtime = match built {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            tracing::error!("worker {} can't start: {e}", seat.id);
+            return;
+        }
+    };
+    runtime.block_on(work(seat));
+}
+
+async fn work(seat: Seat) {
+    let Seat { id, ports, mut commands, start, seed, max_connections, log } = seat;
+    let worker = Rc::new(Worker {
+        id,
+        cells: ports[id].cells.clone(),
+        ports,
+        timers: Timers::new(start),
+        buffers: Buffers::default(),
+        rng: RefCell::new(fastrand::Rng::with_seed(seed)),
+        max_connections,
+        lines: Lines::new(log),
+        draining: Cell::new(false),
+        local: RefCell::default(),
+        gates: RefCell::default(),
+        scratch: RefCell::default(),
+    });
+    tokio::task::spawn_local(worker.timers.clone().sweep());
+    tokio::task::spawn_local(tidy(worker.clone()));
+    tokio::task::spawn_local(flush(worker.clone()));
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Publish { plan, open, close, done } => {
+                worker.publish(plan, open, &close);
+                // Control may have given up waiting; the plan is in force all the same.
+                let _ = done.send(());
+            }
+            Command::Adopt { socket, peer, listener } => worker.adopt(socket, peer, listener),
+            Command::Drain => worker.drain(),
+        }
+    }
+}
+
+/// Closes idle upstream connections that are too old or were closed by the backend.
+async fn tidy(worker: Rc<Worker>) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        let Some(local) = worker.local() else { continue };
+        let now = worker.timers.now();
+        for local in &local.pools {
+            for idle in &local.idle {
+                idle.tidy(local.pool.idle_timeout, now);
+            }
+        }
+    }
+}
+
+/// Sends on what has been logged, soon after it was.
+async fn flush(worker: Rc<Worker>) {
+    loop {
+        worker.lines.written().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        worker.cells.log_lost.add(worker.lines.flush());
+    }
+}
+
+/// Counts a connection as long as it lives, and notes a panic that ends it.
+pub(crate) struct Counted(Rc<Worker>);
+
+impl Counted {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+        worker.cells.open.fetch_add(1, Relaxed);
+        Self::handed(worker)
+    }
+
+    /// For a connection that the worker who handed it on has counted here.
+    pub(crate) fn handed(worker: &Rc<Worker>) -> Self {
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.cells.open.fetch_sub(1, Relaxed);
+        if std::thread::panicking() {
+            self.0.cells.panics.add(1);
+        }
+    }
+}

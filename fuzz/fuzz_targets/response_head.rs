@@ -1,0 +1,7 @@
+//! Response heads get one verdict however they arrive.
+#![no_main]
+
+#[path = "../../crates/wire/tests/checks/mod.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::response_head(data));
