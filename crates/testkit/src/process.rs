@@ -229,8 +229,16 @@ impl Evenkeel {
     ///
     /// # Panics
     /// When it does not exit with 0 within ten seconds.
-    pub fn stop(mut self) -> (String, String) {
+    pub fn stop(self) -> (String, String) {
         self.signal("TERM");
+        self.stop_already_asked()
+    }
+
+    /// As [`Evenkeel::stop`], when the signal was sent before.
+    ///
+    /// # Panics
+    /// When it does not exit with 0 within ten seconds.
+    pub fn stop_already_asked(mut self) -> (String, String) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let status = loop {
             if let Some(status) = self.exited() {
