@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use net::Acceptor;
@@ -83,6 +83,11 @@ impl Gate {
     /// The listener's settings now. Connections keep those of a listener that is gone.
     pub(crate) fn listener(&self) -> Arc<Listener> {
         self.listener.borrow().clone()
+    }
+
+    /// Whether it has as many connections as it may have.
+    pub(crate) fn is_full(&self) -> bool {
+        self.listener.borrow().is_full()
     }
 
     /// Whether `listener` is still what this gate goes by.
@@ -180,7 +185,7 @@ impl Worker {
             }))
         });
         if let Some(gate) = gate {
-            accept::begin(self, &gate, socket, peer, Counted::handed(self));
+            accept::begin(self, &gate, socket, peer, Counted::handed(self, &gate));
         }
     }
 }
@@ -256,25 +261,31 @@ async fn flush(worker: Rc<Worker>) {
 }
 
 /// Counts a connection as long as it lives, and notes a panic that ends it.
-pub(crate) struct Counted(Rc<Worker>);
+pub(crate) struct Counted {
+    worker: Rc<Worker>,
+    of_listener: Arc<AtomicU32>,
+}
 
 impl Counted {
-    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, gate: &Gate) -> Self {
         worker.cells.open.fetch_add(1, Relaxed);
-        Self::handed(worker)
+        Self::handed(worker, gate)
     }
 
     /// For a connection that the worker who handed it on has counted here.
-    pub(crate) fn handed(worker: &Rc<Worker>) -> Self {
-        Self(worker.clone())
+    pub(crate) fn handed(worker: &Rc<Worker>, gate: &Gate) -> Self {
+        let of_listener = gate.listener.borrow().open.clone();
+        of_listener.fetch_add(1, Relaxed);
+        Self { worker: worker.clone(), of_listener }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.cells.open.fetch_sub(1, Relaxed);
+        self.worker.cells.open.fetch_sub(1, Relaxed);
+        self.of_listener.fetch_sub(1, Relaxed);
         if std::thread::panicking() {
-            self.0.cells.panics.add(1);
+            self.worker.cells.panics.add(1);
         }
     }
 }

@@ -412,7 +412,11 @@ impl<'c> Exchange<'c> {
             Some(stream) => stream,
             None => self.dial(backend, route.connect).await?,
         };
-        let mut up = Upstream::new(stream, self.conn.worker.buffers.take(), reused, begun, in_flight);
+        let buffer = self.conn.worker.buffers.take().map_err(|e| {
+            tracing::error!("no memory for an exchange: {e}");
+            Trouble::Final(Reason::Internal)
+        })?;
+        let mut up = Upstream::new(stream, buffer, reused, begun, in_flight);
         up.buffer.hold();
         self.start_request(backend, route);
         match self.hear(&mut up, route).await {
