@@ -35,12 +35,10 @@ pub(super) fn read_all(root: &Section<'_>, pools: &HashMap<&str, usize>) -> Vec<
             section.doc.fault(span, format!("two routes are called {}", shown(&route.name)), "each needs its own name");
         }
         // Patterns have no equality; their debug text has.
-        if let Some(first) = rules.insert(format!("{:?}", route.rule), route.name.clone()) {
-            section.doc.warn(
-                section.span.clone(),
-                format!("this route takes the same exchanges as {}, so it never gets one", shown(&first)),
-                "change its `match` or its `priority`",
-            );
+        let first = rules.entry(format!("{:?}", route.rule)).or_insert_with(|| route.name.clone());
+        if *first != route.name {
+            let message = format!("this route takes the same exchanges as {}, so it never gets one", shown(first));
+            section.doc.warn(section.span.clone(), message, "change its `match` or its `priority`");
         }
         routes.push(route);
     }
