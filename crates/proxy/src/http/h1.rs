@@ -186,6 +186,7 @@ impl Connection {
     }
 
     fn park(self) -> Parked {
+        self.worker.count_parked();
         self.worker.buffers.give(self.buffer);
         self.worker.give_scratch(self.scratch);
         Parked { stream: self.stream, timer: self.timer, since: self.waiting_since }
