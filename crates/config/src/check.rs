@@ -89,9 +89,17 @@ fn is_short(root: &Section<'_>) -> bool {
             }
             false
         }
+        // Reported already, as misspelt.
+        None if FULL.into_iter().any(|key| root.meant(key)) => false,
+        None if ["listen", "backends"]
+            .into_iter()
+            .any(|key| root.meant(key)) =>
+        {
+            true
+        }
         None if short.is_empty() => {
             root.doc.missing(
-                0..0,
+                root.span.clone(),
                 "nothing is configured: the file has neither the short form nor a [listener.NAME]",
                 "the short form is `listen = \"0.0.0.0:8000\"` and `backends = [\"127.0.0.1:8001\"]`",
             );
@@ -120,27 +128,28 @@ fn short(root: &Section<'_>, taken: &mut Taken) -> Parts {
     )
 }
 
-/// The short form as arguments: the first span of the text is the listener, the others are backends.
-pub(crate) fn from_arguments(doc: &Doc<'_>, spans: &[Range<usize>]) -> Config {
+/// The short form as arguments, each by its place in the text of `doc`.
+pub(crate) fn from_arguments(
+    doc: &Doc<'_>,
+    listen: Range<usize>,
+    backends: &[Range<usize>],
+) -> Config {
     let absent = Section::absent(doc, &keys::ROOT);
-    let (listen, spans) = spans
-        .split_first()
-        .expect("the listener is there, if empty");
     let listen = absent
-        .argument("listen", listen.clone())
+        .argument("listen", listen)
         .read(network::listen)
         .unwrap_or_default();
     let mut once = HashSet::new();
-    let mut backends = Vec::new();
-    for span in spans {
+    let mut read = Vec::new();
+    for span in backends {
         let text = absent.argument("backends", span.clone());
         let Some(address) = text.read(backend::address) else {
             continue;
         };
         pool::is_new(doc, &mut once, &address, text.span());
-        backends.push(backend::plain(address));
+        read.push(backend::plain(address));
     }
-    if spans.is_empty() {
+    if backends.is_empty() {
         doc.fault(
             0..0,
             "there is no backend",
@@ -155,11 +164,7 @@ pub(crate) fn from_arguments(doc: &Doc<'_>, spans: &[Range<usize>]) -> Config {
             &[],
         )],
         routes: vec![route::catch_all(doc, SHORT)],
-        pools: vec![pool::of(
-            &Section::absent(doc, &keys::POOL),
-            SHORT,
-            backends,
-        )],
+        pools: vec![pool::of(&Section::absent(doc, &keys::POOL), SHORT, read)],
         ..outer(&absent)
     }
 }
@@ -192,17 +197,18 @@ fn full(root: &Section<'_>, taken: &mut Taken) -> Parts {
         .map(|(name, section)| pool::read(&section, name.text))
         .collect();
     let routes = route::read_all(root, &pool_names);
-    if !root.has("listener") && FULL.into_iter().any(|key| root.has(key)) {
+    if !root.has("listener") && !root.meant("listener") && FULL.into_iter().any(|key| root.has(key))
+    {
         root.doc.missing(
-            0..0,
+            root.span.clone(),
             "the file has no listener",
             "add one: `[listener.web]` with `listen = \"0.0.0.0:80\"`",
         );
     }
-    if !root.has("route") && root.has("listener") {
+    if !root.has("route") && !root.meant("route") && root.has("listener") {
         let pool = names.first().map_or("api", |(name, _)| name.text);
         root.doc.missing(
-            0..0,
+            root.span.clone(),
             "the file has no route",
             format!(
                 "add one: `[[route]]` with `pool = \"{}\"`",
@@ -220,24 +226,29 @@ fn named<'a>(
     key: &str,
     table: &'static keys::Table,
 ) -> Vec<(Name<'a>, Section<'a>)> {
-    let entries = root.get(key).and_then(Value::map).unwrap_or_default();
-    if entries.is_empty() && root.get(key).is_some_and(|value| value.is_table()) {
+    let Some(value) = root.get(key) else {
+        return Vec::new();
+    };
+    let at = value.key_span();
+    let entries = value.map().unwrap_or_default();
+    let (named, loose): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(_, value)| value.is_table());
+    if !loose.is_empty() || named.is_empty() {
         root.doc.missing(
-            root.get(key).map_or(0..0, |value| value.key_span()),
+            at,
             format!("[{key}] needs a name"),
-            format!("write [{key}.NAME]"),
+            format!("write [{key}.NAME], NAME being your own"),
         );
     }
-    entries
-        .into_iter()
-        .filter_map(|(name, value)| {
-            if let Err(wrong) = legal_name(name.text) {
-                root.doc.fault(name.span.clone(), wrong.message, wrong.hint);
-            }
-            let section = value.section(table, format!("[{key}.{}]", name.text.escape_debug()))?;
-            Some((name, section))
-        })
-        .collect()
+    let mut sections = Vec::new();
+    for (name, value) in named {
+        if let Err(wrong) = legal_name(name.text) {
+            root.doc.fault(name.span.clone(), wrong.message, wrong.hint);
+        }
+        let section = value.section(table, format!("[{key}.{}]", name.text.escape_debug()));
+        sections.extend(section.map(|section| (name, section)));
+    }
+    sections
 }
 
 /// Names appear in logs and metrics: letters, digits, `_`, `.` and `-`.

@@ -71,8 +71,24 @@ pub struct Fault {
 /// The text that faults point into. Secrets in it are already masked.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) text: String,
+    name: String,
+    text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub(crate) fn new(name: String, text: String) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        let lines = std::iter::once(0).chain(after_newlines).collect();
+        Self { name, text, lines }
+    }
+
+    /// The number of the line that holds `at`, from 1, and where it begins.
+    fn line(&self, at: usize) -> (usize, usize) {
+        let number = self.lines.partition_point(|start| *start <= at);
+        (number, self.lines[number - 1])
+    }
 }
 
 impl Fault {
@@ -87,10 +103,10 @@ impl Fault {
         let text = &source.text;
         let start = floor(text, span.start);
         let end = ceil(text, span.end).max(start);
-        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let (line, line_start) = source.line(start);
         Self {
             severity,
-            line: text[..start].matches('\n').count() + 1,
+            line,
             column: text[line_start..start].chars().count() + 1,
             span: start..end,
             message,
@@ -101,10 +117,7 @@ impl Fault {
 
     /// A fault of the file as a whole.
     pub(crate) fn without_place(name: String, message: String, hint: Option<String>) -> Self {
-        let source = Arc::new(Source {
-            name,
-            text: String::new(),
-        });
+        let source = Arc::new(Source::new(name, String::new()));
         Self {
             severity: Severity::Error,
             line: 0,
@@ -139,9 +152,7 @@ impl Fault {
         }
         // The line of the fault alone: what runs over several lines is pointed at where it begins.
         let text = &self.source.text;
-        let start = text[..self.span.start]
-            .rfind('\n')
-            .map_or(0, |newline| newline + 1);
+        let (_, start) = self.source.line(self.span.start);
         let end = text[self.span.start..]
             .find('\n')
             .map_or(text.len(), |newline| self.span.start + newline);
@@ -204,6 +215,9 @@ fn ceil(text: &str, at: usize) -> usize {
 /// Text of the user's own, fit to stand in a message: control characters escaped, long ones cut.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
+    if text.is_empty() {
+        return "an empty text".to_owned();
+    }
     let mut escaped = String::from("`");
     for (at, c) in text.chars().enumerate() {
         if at == LONGEST {

@@ -183,7 +183,8 @@ pub(crate) fn byte_rate(text: &str) -> Unit<u64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) count: u32,
-    pub(crate) per: Duration,
+    /// 1, 60 or 3 600.
+    pub(crate) seconds: u32,
 }
 
 /// `"100/s"`, `"10/m"`, `"5000/h"`.
@@ -218,10 +219,7 @@ pub(crate) fn rate(text: &str) -> Unit<Rate> {
             );
         }
     };
-    Ok(Rate {
-        count,
-        per: Duration::from_secs(seconds),
-    })
+    Ok(Rate { count, seconds })
 }
 
 /// `"50%"`, `"2.5%"`: as a fraction, 0 to 1.
@@ -373,7 +371,7 @@ mod tests {
             rate("10/m").unwrap(),
             Rate {
                 count: 10,
-                per: Duration::from_secs(60)
+                seconds: 60
             }
         );
         assert_eq!(byte_rate("256B/s").unwrap(), 256);

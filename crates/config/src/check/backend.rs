@@ -156,7 +156,12 @@ fn without_scheme(text: &str) -> Result<(&str, usize), Wrong> {
 }
 
 pub(super) fn host_and_port(text: &str) -> (&str, Option<&str>) {
-    let bracket = text.find(']').unwrap_or(0);
+    // Without its `]` a `[` opens an address that no port can follow.
+    let bracket = if text.starts_with('[') {
+        text.find(']').unwrap_or(text.len())
+    } else {
+        0
+    };
     match text[bracket..].find(':') {
         Some(colon) => (&text[..bracket + colon], Some(&text[bracket + colon + 1..])),
         None => (text, None),
@@ -168,7 +173,7 @@ pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let fault = |hint: &str| Err(Wrong::new(format!("{} is not a host", shown(text)), hint));
     if name.is_empty() {
-        return fault("as in \"10.0.0.1:8080\" or \"app.internal:8080\"");
+        return fault("as in \"app.internal\" or \"10.0.0.1\"");
     }
     if !name.is_ascii() {
         return fault("write names beyond ASCII in their `xn--` form");

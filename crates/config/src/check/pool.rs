@@ -201,25 +201,39 @@ fn hash_key(text: &str) -> Result<HashKey, Wrong> {
 }
 
 fn retry(section: &Section<'_>) -> Retry {
-    let on = section.get("on").map(conditions);
-    let rate = section.get("budget_min");
-    let per_second = section.parsed("budget_min", units::rate);
-    let whole = u64::from(per_second.count) % per_second.per.as_secs() == 0;
-    if let Some(value) = rate.filter(|_| !whole) {
-        value.fault(
-            "`budget_min` is counted in whole retries a second",
-            "as in \"5/s\"",
-        );
-    }
-    let standard = Retry::default();
     Retry {
         attempts: section.integer("attempts"),
-        on: on.unwrap_or(standard.on),
+        on: section
+            .get("on")
+            .map_or_else(Conditions::default, conditions),
         budget: BudgetParams {
-            percent: (section.parsed("budget", units::percent) * 100.0).round() as _,
-            per_second: per_second.count / u32::try_from(per_second.per.as_secs()).unwrap_or(1),
+            percent: section.parsed("budget", whole_percent),
+            per_second: section.parsed("budget_min", whole_per_second),
         },
     }
+}
+
+fn whole_percent(text: &str) -> Result<u32, Wrong> {
+    let percent = units::percent(text)? * 100.0;
+    if (percent - percent.round()).abs() > 1e-9 {
+        return Err(Wrong::new(
+            "a budget is counted in whole percent",
+            "as in \"20%\"",
+        ));
+    }
+    // At most 100, as `percent` has checked.
+    Ok(percent.round() as u32)
+}
+
+fn whole_per_second(text: &str) -> Result<u32, Wrong> {
+    let rate = units::rate(text)?;
+    if rate.count % rate.seconds != 0 {
+        return Err(Wrong::new(
+            "a budget is counted in whole retries a second",
+            "as in \"5/s\"",
+        ));
+    }
+    Ok(rate.count / rate.seconds)
 }
 
 fn conditions(value: Value<'_>) -> Conditions {

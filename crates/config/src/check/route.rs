@@ -117,7 +117,7 @@ fn action(section: &Section<'_>, pools: &HashMap<&str, usize>) -> Option<Action>
         .filter_map(|key| Some((key, section.get(key)?)))
         .collect();
     ends.sort_by_key(|(_, value)| value.key_span().start);
-    if ends.is_empty() {
+    if ends.is_empty() && !ENDS.into_iter().any(|key| section.meant(key)) {
         let pool = pools
             .iter()
             .min_by_key(|(_, i)| **i)
@@ -168,16 +168,15 @@ fn pool(text: &Text<'_>, section: &Section<'_>, pools: &HashMap<&str, usize>) ->
                 .join(", ")
         ),
     };
-    let hint = if text.is_fetched() {
-        "it names none of the pools here".to_owned()
+    let (message, hint) = if text.is_fetched() {
+        (
+            format!("{} names no pool", text.shown()),
+            "it must be the name of a pool here".to_owned(),
+        )
     } else {
-        hint
+        (format!("there is no pool {}", text.shown()), hint)
     };
-    section.doc.missing(
-        text.span(),
-        format!("there is no pool {}", text.shown()),
-        hint,
-    );
+    section.doc.missing(text.span(), message, hint);
     None
 }
 

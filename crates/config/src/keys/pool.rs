@@ -180,7 +180,7 @@ pub(crate) static RETRY: Table = Table {
             Kind::Integer(0, 10),
             "2",
             "1",
-            "Further attempts after the first. 0 is none.",
+            "Further attempts after the first; connections that could not be made do not count. 0 turns every retry off.",
         ),
         optional(
             "on",

@@ -22,7 +22,7 @@ pub(crate) static ROOT: Table = Table {
             "[\"127.0.0.1:8001\", \"127.0.0.1:8002\"]",
             "Short form: the servers that answer. A port left out is 80.",
         )
-        .also_called(&["servers", "upstreams", "upstream", "targets"]),
+        .also_called(&["servers", "upstreams", "targets"]),
         with_default("balance", BALANCE, "round_robin", "\"least_connections\"", "Short form: as `balance` in `[pool.NAME]`."),
         optional("health", HEALTH_OR_OFF, "a TCP probe every 5 s", "{ path = \"/health\" }", "Short form: as `[pool.NAME.health]`."),
         optional(

@@ -228,7 +228,7 @@ pub(crate) static HEADER_EDITS: Table = Table {
 
 /// Names the user gives and names that refer to them.
 pub(super) const NAME: Kind = Kind::Word("a name", "^[A-Za-z0-9_.-]{1,64}$");
-const TEMPLATE: Kind = Kind::Word("a string", "");
+const TEMPLATE: Kind = Kind::Word("a string without control characters", "");
 const HEADERS: Kind = Kind::Map(&TEMPLATE);
 const PATTERNS: Kind = Kind::Map(&Kind::Either(&[
     Kind::Word("a value or pattern", ""),
