@@ -256,7 +256,9 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
     }
+    // Not asked of a resolver: an answer that was not loopback would surprise.
     let every = text.strip_prefix(':').map(|port| format!("0.0.0.0:{port}"));
+    let every = every.or_else(|| text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}")));
     every
         .as_deref()
         .unwrap_or(text)
@@ -290,9 +292,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_port_is_loopback_and_a_colon_is_every_address() {
+    fn a_bare_port_or_localhost_is_loopback_and_a_colon_is_every_address() {
         assert_eq!(listen("8001").unwrap(), "127.0.0.1:8001".parse().unwrap());
         assert_eq!(listen(":8001").unwrap(), "0.0.0.0:8001".parse().unwrap());
+        assert_eq!(listen("localhost:8001").unwrap(), "127.0.0.1:8001".parse().unwrap());
         assert_eq!(listen("[::1]:8001").unwrap(), "[::1]:8001".parse().unwrap());
         assert!(listen("localhost").unwrap_err().contains("127.0.0.1:8001"));
     }

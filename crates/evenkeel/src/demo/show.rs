@@ -27,20 +27,17 @@ pub(super) fn welcome(args: &Demo, fleet: &Fleet) -> String {
     if args.chaos {
         return format!("{what}\nA backend is killed every 3 s, under {} requests/s.\n\n", args.rate);
     }
+    let own = std::env::args().next().unwrap_or_else(|| "evenkeel".to_owned());
     let (listen, admin) = (host(args.listen), host(args.admin));
+    let tries = [
+        (format!("curl {listen}/"), "again and again: b1, b2, b3, b1, ..."),
+        (format!("curl -X POST -d mydata=123 {listen}/x"), "what reached the backend"),
+        (format!("{own} status --admin {admin} --watch"), "how the backends do"),
+    ];
+    let tries: Vec<Vec<String>> = tries.into_iter().map(|(command, shows)| vec![format!("  {command}"), shows.to_owned()]).collect();
+    let tries = table(&["Try, in another terminal:", ""], &tries);
     let victim = fleet.backends.first().and_then(super::fleet::Backend::pid).unwrap_or_default();
-    format!(
-        "{what}
-Try, in another terminal:
-  curl {listen}/                              again and again: b1, b2, b3, b1, ...
-  curl -X POST -d mydata=123 {listen}/x       shows what reached the backend
-  evenkeel status --admin {admin} --watch     how the backends do
-
-Or `kill -9 {victim}`: b1 is gone at once and back in 3 s, and no request is lost.
-Ctrl-C ends the demo.
-
-"
-    )
+    format!("{what}\n{tries}\nOr `kill -9 {victim}`: b1 is gone at once and back in 3 s, and no request is lost.\nCtrl-C ends the demo.\n\n")
 }
 
 /// As one types it.
