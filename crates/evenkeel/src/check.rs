@@ -11,7 +11,7 @@ use crate::cli::Check;
 use crate::terminal::{self, counted};
 
 pub(crate) fn check(args: &Check) -> anyhow::Result<ExitCode> {
-    let loaded = load(&args.file);
+    let loaded = config::load(&args.file);
     if args.json {
         terminal::print_line(&format!("{:#}", verdict(&args.file, &loaded)))?;
     } else {
@@ -20,25 +20,18 @@ pub(crate) fn check(args: &Check) -> anyhow::Result<ExitCode> {
                 terminal::warnings(config);
                 terminal::print_line(&format!("{} is valid: {}", args.file.display(), summary(config)))?;
             }
-            Err(report) => terminal::report(report),
-        }
-        if loaded.is_err() && !args.file.exists() {
-            hint_missing(&args.file);
+            Err(report) => refuse(&args.file, report),
         }
     }
     Ok(if loaded.is_ok() { ExitCode::SUCCESS } else { terminal::bad_configuration() })
 }
 
-/// Reads and checks a file.
-///
-/// # Errors
-/// Every fault of it.
-pub(crate) fn load(file: &Path) -> Result<Config, config::Report> {
-    config::load(file)
-}
-
-/// What to do about a file that is not there.
-pub(crate) fn hint_missing(file: &Path) {
+/// Shows what is wrong with a file, and how to begin one where there is none.
+pub(crate) fn refuse(file: &Path, report: &config::Report) {
+    terminal::report(report);
+    if file.exists() {
+        return;
+    }
     terminal::hint(&format!(
         "three lines are a whole configuration. Write them to {}, with your own backends:\n\n    \
          listen   = \"0.0.0.0:8000\"\n    \

@@ -9,7 +9,6 @@ mod proxy;
 mod reload;
 mod run;
 mod signals;
-mod standin;
 mod status;
 mod terminal;
 

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use config::model::Check;
+use control::Source;
 use policy::balance::{Balance, Hash, HashKey, HashMethod};
 
 use crate::cli::{BalanceWord, Proxy};
-use crate::standin::Source;
-use crate::{run, terminal};
+use crate::run;
 
 pub(crate) fn proxy(args: &Proxy) -> anyhow::Result<ExitCode> {
     let mut config = config::short(&args.listen, &args.backends)?;
@@ -17,8 +17,8 @@ pub(crate) fn proxy(args: &Proxy) -> anyhow::Result<ExitCode> {
             pool.health.check = Check::Http { path: path.clone(), host: None, status: vec![200..=399] };
         }
     }
-    terminal::warnings(&config);
-    run::serve(Source::Given(config.clone()), &config, false)
+    let level = config.log.level;
+    run::serve(Source::Given(config), level, false)
 }
 
 impl From<BalanceWord> for Balance {

@@ -2,43 +2,43 @@
 
 use std::process::ExitCode;
 
+use config::model::Level;
+use control::{Control, Options, ReloadError, Source, StartError};
+
 use crate::cli::Run;
 use crate::signals::{Asked, Signals, interrupted};
-use crate::standin as control;
 use crate::{boot, check, terminal};
-use control::{Control, Options, Source};
 
 pub(crate) fn run(args: &Run) -> anyhow::Result<ExitCode> {
-    let config = match check::load(&args.config) {
+    let config = match config::load(&args.config) {
         Ok(config) => config,
         Err(report) => {
-            terminal::report(&report);
-            if !args.config.exists() {
-                check::hint_missing(&args.config);
-            }
+            check::refuse(&args.config, &report);
             return Ok(terminal::bad_configuration());
         }
     };
-    terminal::warnings(&config);
-    serve(Source::File(args.config.clone()), &config, args.watch)
+    serve(Source::File(args.config.clone()), config.log.level, args.watch)
 }
 
 /// Serves until a signal says to end.
 ///
 /// # Errors
 /// When it can't be started.
-pub(crate) fn serve(source: Source, config: &config::model::Config, watch: bool) -> anyhow::Result<ExitCode> {
-    boot::log(config.log.level);
+pub(crate) fn serve(source: Source, level: Level, watch: bool) -> anyhow::Result<ExitCode> {
+    boot::log(level);
     boot::runtime()?.block_on(async {
         let mut signals = Signals::new()?;
-        let options = Options { source, watch, version: env!("CARGO_PKG_VERSION"), runtime_dir: boot::runtime_dir() };
+        let starting = start(source, watch);
         let control = tokio::select! {
-            started = Control::start(options) => started?,
+            started = starting => started?,
             signal = signals.end() => {
                 tracing::info!("{signal} before the start was complete");
                 return Ok(ExitCode::SUCCESS);
             }
         };
+        for (_, address) in control.listening() {
+            tracing::info!("listening on http://{address}");
+        }
         loop {
             match signals.next().await {
                 Asked::Reload => {
@@ -53,11 +53,23 @@ pub(crate) fn serve(source: Source, config: &config::model::Config, watch: bool)
     })
 }
 
-/// Reloads and tells the outcome, whole reports included.
+/// Starts both planes.
+///
+/// # Errors
+/// A faulty configuration as its report, anything else with what to do about it.
+pub(crate) async fn start(source: Source, watch: bool) -> anyhow::Result<Control> {
+    let options = Options { source, watch, version: env!("CARGO_PKG_VERSION"), runtime_dir: boot::runtime_dir() };
+    Control::start(options).await.map_err(|error| match error {
+        StartError::Report(report) => report.into(),
+        other => other.into(),
+    })
+}
+
+/// Reloads; control tells the log how it went, faults with their places included.
 async fn reload(control: &Control) {
-    match control.reload().await {
-        Ok(_) => tracing::info!("SIGHUP: reloaded"),
-        Err(error) => tracing::error!("SIGHUP: not reloaded, the running configuration is unchanged: {error}"),
+    tracing::info!("SIGHUP: reloading");
+    if let Err(error @ (ReloadError::NoFile | ReloadError::ShuttingDown)) = control.reload().await {
+        tracing::error!("not reloaded: {error}");
     }
 }
 
@@ -67,7 +79,7 @@ async fn end(control: &Control, signals: &mut Signals, signal: &str) -> anyhow::
     tokio::select! {
         in_time = control.shutdown() => {
             if in_time {
-                tracing::info!("everything ended, goodbye");
+                tracing::info!("everything has ended, goodbye");
             } else {
                 tracing::warn!("the time for it ran out before everything had ended");
             }

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use config::model::{Config, Level};
+use control::Source;
 
 use crate::boot;
 use crate::cli::Demo;
 use crate::signals::{Signals, interrupted};
-use crate::standin::{Control, Options, Source};
-use crate::terminal;
+use crate::{run, terminal};
 use chaos::{Chaos, Deed};
 use fleet::Fleet;
 use load::Load;
@@ -39,9 +39,7 @@ pub(crate) fn demo(args: &Demo) -> anyhow::Result<ExitCode> {
 async fn play(args: &Demo, config: Config) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let mut fleet = Fleet::start(&args.backends)?;
-    let source = Source::Given(config);
-    let options = Options { source, watch: false, version: env!("CARGO_PKG_VERSION"), runtime_dir: boot::runtime_dir() };
-    let control = Control::start(options).await?;
+    let control = run::start(Source::Given(config), false).await?;
     terminal::print(&show::welcome(args, &fleet))?;
 
     let mut load = if args.chaos { Some(Load::start(args.listen, args.rate, args.duration)?) } else { None };

@@ -34,10 +34,13 @@ pub(super) fn welcome(args: &Demo, fleet: &Fleet) -> String {
         (format!("curl -X POST -d mydata=123 {listen}/x"), "what reached the backend"),
         (format!("{own} status --admin {admin} --watch"), "how the backends do"),
     ];
-    let tries: Vec<Vec<String>> = tries.into_iter().map(|(command, shows)| vec![format!("  {command}"), shows.to_owned()]).collect();
+    let tries: Vec<Vec<String>> =
+        tries.into_iter().map(|(command, shows)| vec![format!("  {command}"), shows.to_owned()]).collect();
     let tries = table(&["Try, in another terminal:", ""], &tries);
     let victim = fleet.backends.first().and_then(super::fleet::Backend::pid).unwrap_or_default();
-    format!("{what}\n{tries}\nOr `kill -9 {victim}`: b1 is gone at once and back in 3 s, and no request is lost.\nCtrl-C ends the demo.\n\n")
+    format!(
+        "{what}\n{tries}\nOr `kill -9 {victim}`: b1 is gone at once and back in 3 s, and no request is lost.\nCtrl-C ends the demo.\n\n"
+    )
 }
 
 /// As one types it.
