@@ -1,10 +1,10 @@
 //! `evenkeel reload`: check here, where the faults can be shown, then ask the running process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use config::model::Admin;
+use config::model::{Admin, Secret};
 use control::client::{self, ClientError};
 
 use crate::cli::Reload;
@@ -23,6 +23,11 @@ pub(crate) fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
     };
     terminal::warnings(&config);
     let Some(admin) = &config.admin else { return no_admin(&args.config) };
+    if let Some(other) = other_file(admin, &args.config) {
+        terminal::error(&format!("the process on {} serves {}, not {}", admin.listen, other.display(), args.config.display()));
+        terminal::hint(&format!("`evenkeel reload -c {}` reloads it", other.display()));
+        return Ok(ExitCode::FAILURE);
+    }
     let token = token(admin)?;
     match client::reload(admin.listen, &token) {
         Ok(done) => {
@@ -49,6 +54,16 @@ fn no_admin(file: &Path) -> anyhow::Result<ExitCode> {
     terminal::hint("send the process SIGHUP: `kill -HUP PID`; its log says how it went");
     terminal::hint("or add these lines and restart once:\n\n    [admin]\n    listen = \"127.0.0.1:9900\"\n");
     Ok(ExitCode::FAILURE)
+}
+
+/// The file that the running process reads, where it is surely not this one: "in force" must not be said of the wrong file.
+fn other_file(admin: &Admin, file: &Path) -> Option<PathBuf> {
+    let status = client::status(admin.listen, admin.token.as_ref().map(Secret::expose)).ok()?;
+    let source = PathBuf::from(status.config.source?);
+    // Relative to where that process was started, which a process of another user or machine does not tell.
+    let folder = std::fs::read_link(format!("/proc/{}/cwd", status.pid)).ok()?;
+    let (theirs, ours) = (folder.join(source).canonicalize().ok()?, file.canonicalize().ok()?);
+    (theirs != ours).then_some(theirs)
 }
 
 /// The token of the configuration, or the one that the running process left for its user.

@@ -28,6 +28,7 @@ pub(crate) fn serve(source: Source, level: Level, watch: bool) -> anyhow::Result
     boot::log(level);
     boot::runtime()?.block_on(async {
         let mut signals = Signals::new()?;
+        tracing::info!("evenkeel {} starts as process {}", env!("CARGO_PKG_VERSION"), std::process::id());
         let starting = start(source, watch);
         let control = tokio::select! {
             started = starting => started?,

@@ -74,7 +74,7 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
         cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let is_number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit()) || cell == "-";
+    let is_number = |cell: &str| cell == "-" || cell.split(' ').next().is_some_and(|number| number.parse::<f64>().is_ok());
     let right: Vec<bool> =
         (0..headings.len()).map(|column| rows.iter().all(|row| row.get(column).is_none_or(|cell| is_number(cell)))).collect();
     let mut out = String::new();
@@ -96,8 +96,8 @@ mod tests {
 
     #[test]
     fn a_table_has_names_on_the_left_and_numbers_on_the_right() {
-        let rows = [vec!["b1".to_owned(), "10".to_owned()], vec!["backend".to_owned(), "-".to_owned()]];
-        assert_eq!(table(&["name", "requests"], &rows), "name     requests\nb1             10\nbackend         -\n");
+        let rows = [["10.0.0.1:80", "1.5 ms"], ["b1", "-"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&["name", "latency"], &rows), "name         latency\n10.0.0.1:80   1.5 ms\nb1                 -\n");
     }
 
     #[test]

@@ -5,13 +5,14 @@ mod fleet;
 mod load;
 mod show;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use config::model::{Config, Level};
-use control::Source;
+use control::{Control, Source};
 
 use crate::boot;
 use crate::cli::Demo;
@@ -31,7 +32,8 @@ pub(crate) fn demo(args: &Demo) -> anyhow::Result<ExitCode> {
         terminal::hint(&format!("choose another port, as in `evenkeel demo {}`", what.instead));
         return Ok(ExitCode::FAILURE);
     }
-    boot::log(Level::Warn);
+    // What becomes of backends the screen tells by itself.
+    boot::log(Level::Error);
     let config = configuration(args)?;
     boot::runtime()?.block_on(play(args, config))
 }
@@ -43,7 +45,7 @@ async fn play(args: &Demo, config: Config) -> anyhow::Result<ExitCode> {
     terminal::print(&show::welcome(args, &fleet))?;
 
     let mut load = if args.chaos { Some(Load::start(args.listen, args.rate, args.duration)?) } else { None };
-    let scene = act(args, &mut fleet, load.as_ref());
+    let scene = act(args, &mut fleet, &control, load.as_ref());
     let played = tokio::select! {
         played = scene => played,
         _ = signals.end() => Ok(()),
@@ -61,9 +63,10 @@ async fn play(args: &Demo, config: Config) -> anyhow::Result<ExitCode> {
 }
 
 /// Looks after the backends, and kills them if asked to, for as long as the demo lasts.
-async fn act(args: &Demo, fleet: &mut Fleet, load: Option<&Load>) -> anyhow::Result<()> {
+async fn act(args: &Demo, fleet: &mut Fleet, control: &Control, load: Option<&Load>) -> anyhow::Result<()> {
     let (screen, start) = (Screen::new(), Instant::now());
     let mut chaos = Chaos::new(fleet.backends.len());
+    let mut health = Health::default();
     let mut look = tokio::time::interval(LOOK);
     loop {
         look.tick().await;
@@ -75,7 +78,7 @@ async fn act(args: &Demo, fleet: &mut Fleet, load: Option<&Load>) -> anyhow::Res
         if is_over {
             return Ok(());
         }
-        for news in fleet.look_after()? {
+        for news in fleet.look_after()?.into_iter().chain(health.changes(&control.status())) {
             screen.news(elapsed, &news)?;
         }
         if let Some(load) = load {
@@ -84,6 +87,22 @@ async fn act(args: &Demo, fleet: &mut Fleet, load: Option<&Load>) -> anyhow::Res
             }
             screen.progress(elapsed, &load.tally(), fleet)?;
         }
+    }
+}
+
+/// What Evenkeel last thought of each backend.
+#[derive(Debug, Default)]
+struct Health(BTreeMap<String, String>);
+
+impl Health {
+    /// What it thinks anew, in words.
+    fn changes(&mut self, status: &control::Status) -> Vec<String> {
+        let backends = status.pools.iter().flat_map(|pool| &pool.backends);
+        let changed = backends.filter_map(|backend| {
+            let before = self.0.insert(backend.name.clone(), backend.health.clone())?;
+            (before != backend.health).then(|| format!("{} is found {}: {}", backend.name, backend.health, backend.reason))
+        });
+        changed.collect()
     }
 }
 
