@@ -31,6 +31,7 @@ mod syntax;
 mod units;
 
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -77,6 +78,22 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Report> {
     let config = check::config(&section);
     drop(section);
     finish(doc, name, config)
+}
+
+/// Reads a duration as the language writes it, such as `250ms`, `5s` or `1m30s`; for arguments of the command line.
+///
+/// # Errors
+/// What is wrong and what to write instead, in one line.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.hint))
+}
+
+/// Reads a percentage such as `10%` as a fraction, here 0.1; for arguments of the command line.
+///
+/// # Errors
+/// As [`duration`].
+pub fn percent(text: &str) -> Result<f64, String> {
+    units::percent(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.hint))
 }
 
 /// The configuration with its warnings if nothing is an error, the report otherwise.

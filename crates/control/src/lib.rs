@@ -1,1 +1,26 @@
-//! placeholder
+//! The control plane: loads and reloads, checks health, resolves names, answers the operator. It never touches a request.
+//!
+//! It speaks to the data plane through [`proxy::Handle`] alone: publish, drain, read. Everything here runs on the caller's tokio
+//! runtime, which may be single-threaded; the workers have threads of their own.
+
+mod access_log;
+mod admin;
+pub mod client;
+mod discovery;
+mod error;
+mod health;
+mod metrics;
+mod reload;
+mod run;
+mod status;
+mod task;
+mod text;
+mod watch;
+
+pub use error::{ReloadError, StartError};
+pub use reload::Reloaded;
+pub use run::{Control, Options, Source};
+pub use status::{
+    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, Latency, ListenerStatus, Phase, PoolStatus, ReloadFault,
+    Status, Totals,
+};

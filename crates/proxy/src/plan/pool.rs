@@ -51,8 +51,8 @@ pub struct Backend {
     pub backup: bool,
     /// Most attempts at one time; `u32::MAX` is without limit.
     pub max_connections: u32,
-    /// Its address as text, for a request that names no host.
-    pub(crate) authority: String,
+    /// Its address as written, for a request or a probe that names no host.
+    pub authority: String,
 }
 
 impl Backend {

@@ -1,0 +1,282 @@
+//! The check of one backend: probes when `policy::health` says so, or at once when a worker suspects the backend.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use config::model;
+use policy::Nanos;
+use policy::health::{Checker, Params, State};
+use proxy::{Backend, BackendState, Health, Pool};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::probe::{Finding, probe};
+use super::{Context, lock};
+use crate::task::Task;
+
+/// Not sooner than this after the last probe, so that a backend that fails requests but passes probes isn't probed without pause.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// The running check of one backend. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct Check {
+    subject: Subject,
+    facts: Arc<Mutex<Facts>>,
+    suspicion: Arc<Notify>,
+    _task: Task,
+}
+
+/// What a check has found so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Since when the backend is in its present state.
+    pub(crate) since: SystemTime,
+    /// What the last probe found.
+    pub(crate) reason: String,
+    /// It passes its probes, and is down only because it flapped (F11).
+    pub(crate) is_held_down: bool,
+    /// Probes that passed.
+    pub(crate) passed: u64,
+    /// Probes that failed.
+    pub(crate) failed: u64,
+}
+
+/// Who is checked, and how. A check is replaced when any of it changes.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) state: Arc<BackendState>,
+    pool: String,
+    name: String,
+    address: SocketAddr,
+    authority: String,
+    how: model::Health,
+}
+
+impl Subject {
+    pub(super) fn new(pool: &Pool, backend: &Backend) -> Self {
+        Self {
+            state: backend.state.clone(),
+            pool: pool.name.clone(),
+            name: backend.name.clone(),
+            address: backend.address,
+            authority: backend.authority.clone(),
+            how: pool.health.clone(),
+        }
+    }
+}
+
+impl Check {
+    /// The first probe is made at once.
+    pub(super) fn start(subject: Subject, context: Arc<Context>) -> Self {
+        let facts =
+            Facts { since: SystemTime::now(), reason: "not checked yet".to_owned(), is_held_down: false, passed: 0, failed: 0 };
+        let facts = Arc::new(Mutex::new(facts));
+        let suspicion = Arc::new(Notify::new());
+        let params = subject.how.params;
+        let seed = context.seed ^ policy::balance::hash_key(subject.state.identity.as_bytes());
+        let round = Round {
+            checker: Checker::new(params),
+            rng: fastrand::Rng::with_seed(seed),
+            is_suspected: false,
+            first: Some(Pending::new(&context.pending)),
+            subject: subject.clone(),
+            facts: facts.clone(),
+            context,
+        };
+        let task = Task::spawn(round.run(suspicion.clone()));
+        Self { subject, facts, suspicion, _task: task }
+    }
+
+    /// Whether this is the very check that `subject` asks for.
+    pub(super) fn is_of(&self, subject: &Subject) -> bool {
+        let own = &self.subject;
+        Arc::ptr_eq(&own.state, &subject.state)
+            && own.how == subject.how
+            && own.authority == subject.authority
+            && own.name == subject.name
+    }
+
+    pub(super) fn is_in(&self, pool: &str) -> bool {
+        self.subject.pool == pool
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        lock(&self.facts).clone()
+    }
+
+    pub(super) fn wake_if_suspected(&self) {
+        if self.subject.state.suspect_until() != 0 {
+            self.suspicion.notify_one();
+        }
+    }
+}
+
+/// Counts a check as pending until its first probe has ended or it is gone.
+#[derive(Debug)]
+struct Pending(watch::Sender<usize>);
+
+impl Pending {
+    fn new(pending: &watch::Sender<usize>) -> Self {
+        pending.send_modify(|pending| *pending += 1);
+        Self(pending.clone())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.send_modify(|pending| *pending -= 1);
+    }
+}
+
+/// A check from probe to probe.
+struct Round {
+    checker: Checker,
+    rng: fastrand::Rng,
+    /// A request could not connect, and no probe has passed since.
+    is_suspected: bool,
+    first: Option<Pending>,
+    subject: Subject,
+    facts: Arc<Mutex<Facts>>,
+    context: Arc<Context>,
+}
+
+impl Round {
+    async fn run(mut self, suspicion: Arc<Notify>) {
+        loop {
+            let now = self.now();
+            let next = self.next_probe(now);
+            let mut at = Instant::now() + Duration::from_nanos(next.saturating_sub(now));
+            let soonest = Instant::now() + BREATH;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(at) => break,
+                    () = suspicion.notified() => {
+                        if self.suspect() {
+                            at = at.min(soonest.max(Instant::now()));
+                        }
+                    }
+                }
+            }
+            let finding = probe_once(&self.context, &self.subject).await;
+            self.judge(&finding);
+            self.first = None;
+        }
+    }
+
+    /// While a suspicion is open, probes follow each other so fast that the verdict falls within one interval.
+    fn next_probe(&mut self, now: Nanos) -> Nanos {
+        let next = self.checker.next_probe(now, &mut self.rng);
+        if !self.is_suspected {
+            return next;
+        }
+        next.min(now + nanos(recheck(&self.subject.how.params)))
+    }
+
+    /// A request could not connect. That counts as one failed probe, though never as the last one: only a probe takes a backend
+    /// down. True if this is news.
+    fn suspect(&mut self) -> bool {
+        let is_news = !self.is_suspected && self.subject.state.suspect_until() != 0 && self.checker.state() == State::Up;
+        if !is_news {
+            return false;
+        }
+        self.is_suspected = true;
+        let mut counted = self.checker.clone();
+        if counted.observe(false, self.now()).is_none() {
+            self.checker = counted;
+        }
+        true
+    }
+
+    fn judge(&mut self, finding: &Finding) {
+        let (passed, reason) = match finding {
+            Ok(reason) => (true, reason),
+            Err(reason) => (false, reason),
+        };
+        let now = self.now();
+        let state = &self.subject.state;
+        let before = state.health();
+        self.checker.observe(passed, now);
+        match self.checker.state() {
+            State::Up if passed => {
+                self.is_suspected = false;
+                state.set_health(Health::Up, reason);
+            }
+            State::Up if self.is_suspected => state.suspect(now + suspicion(&self.subject.how.params)),
+            State::Up | State::Unknown => {}
+            State::Down => {
+                self.is_suspected = false;
+                state.set_health(Health::Down, reason);
+            }
+        }
+        self.note(passed, reason, before, now);
+    }
+
+    /// For status and log.
+    fn note(&self, passed: bool, reason: &str, before: Health, now: Nanos) {
+        let after = self.subject.state.health();
+        let is_held_down = self.checker.is_held_down(now);
+        let mut facts = lock(&self.facts);
+        let began_holding = is_held_down && !facts.is_held_down;
+        facts.is_held_down = is_held_down;
+        reason.clone_into(&mut facts.reason);
+        *if passed { &mut facts.passed } else { &mut facts.failed } += 1;
+        if before != after {
+            facts.since = SystemTime::now();
+        }
+        drop(facts);
+        let Subject { pool, name, address, .. } = &self.subject;
+        match (before, after) {
+            (Health::Unknown, Health::Up) => tracing::debug!(pool, backend = name, %address, reason, "backend is up"),
+            (Health::Down, Health::Up) => tracing::info!(pool, backend = name, %address, reason, "backend is up again"),
+            (Health::Unknown | Health::Up, Health::Down) => {
+                tracing::warn!(pool, backend = name, %address, reason, "backend is down")
+            }
+            _ if began_holding => {
+                tracing::warn!(pool, backend = name, %address, "backend passes its checks again, but is held down because it flapped");
+            }
+            _ => {}
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        self.context.data.now()
+    }
+}
+
+async fn probe_once(context: &Context, subject: &Subject) -> Finding {
+    // The semaphore is never closed; without a permit the probe would still be right, only one too many.
+    let _permit = context.probes.acquire().await;
+    let Subject { how, address, authority, .. } = subject;
+    probe(&how.check, *address, authority, context.version, how.params.timeout).await
+}
+
+/// From one probe to the next while a suspicion is open: with the suspicion itself and the probe that it starts, `fall` failures
+/// are together within one interval.
+fn recheck(params: &Params) -> Duration {
+    params.edge_interval.min(params.interval / params.fall.max(3))
+}
+
+/// How long a backend that has failed a probe after a suspicion stays out of rotation without a further finding.
+fn suspicion(params: &Params) -> Nanos {
+    nanos(params.interval.saturating_add(params.timeout).saturating_mul(2))
+}
+
+fn nanos(duration: Duration) -> Nanos {
+    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX).min(Nanos::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspected_backend_is_down_within_its_interval_whatever_fall_is() {
+        for fall in 1..20 {
+            for ms in [100, 1_000, 5_000, 60_000] {
+                let params = Params { fall, interval: Duration::from_millis(ms), ..Params::default() };
+                assert!(recheck(&params) * fall.saturating_sub(2) < params.interval, "{fall} {ms}");
+            }
+        }
+    }
+}

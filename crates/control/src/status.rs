@@ -1,0 +1,362 @@
+//! Everything that is known of the running process, in one value: what `GET /status` sends and `evenkeel status` prints.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use policy::Nanos;
+use proxy::stats::PoolTotals;
+use proxy::{Backend, Pool};
+use serde::{Deserialize, Serialize};
+
+use crate::run::{Facts, Shared, Source};
+use crate::text;
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Not listening yet.
+    Starting,
+    /// Serving.
+    Running,
+    /// Ending what runs, taking nothing new.
+    Draining,
+}
+
+/// The running process at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The version of the program.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Unit: seconds.
+    pub uptime: f64,
+    /// Number of workers.
+    pub workers: usize,
+    /// Where the configuration comes from, and how the last reload went.
+    pub config: ConfigStatus,
+    /// Client connections.
+    pub connections: Connections,
+    /// Sums since the start.
+    pub totals: Totals,
+    /// How often each reason was given since the start; those never given are left out.
+    pub reasons: BTreeMap<String, u64>,
+    /// Where clients are listened for.
+    pub listeners: Vec<ListenerStatus>,
+    /// The admin listener.
+    pub admin: Option<AdminStatus>,
+    /// In the order of the file.
+    pub pools: Vec<PoolStatus>,
+}
+
+/// Where the configuration comes from, and how the last reload went.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConfigStatus {
+    /// The file; `None` for the command line.
+    pub source: Option<String>,
+    /// When what is in force was loaded. RFC 3339.
+    pub loaded_at: String,
+    /// Reloads that changed what is in force.
+    pub reloads: u64,
+    /// Reloads that were refused.
+    pub refused: u64,
+    /// Why the last reload was refused; `None` if it was not, or if there was none.
+    pub last_reload_error: Option<ReloadFault>,
+}
+
+/// Why a reload was refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReloadFault {
+    /// When. RFC 3339.
+    pub at: String,
+    /// For a person; several lines.
+    pub message: String,
+}
+
+/// Client connections.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Connections {
+    /// Open now.
+    pub open: u64,
+    /// Accepted since the start.
+    pub accepted: u64,
+    /// Of these, given to a less busy worker.
+    pub handed_on: u64,
+    /// Times accepting paused because descriptors ran out.
+    pub accept_pauses: u64,
+}
+
+/// Sums since the start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Exchanges ended.
+    pub exchanges: u64,
+    /// Of these, by class of status.
+    pub answers: Answers,
+    /// Bytes of request bodies and tunnels read from clients.
+    pub bytes_in: u64,
+    /// Bytes of answer bodies and tunnels written to clients.
+    pub bytes_out: u64,
+    /// Access log lines lost, on the way to the log or because it could not be written.
+    pub log_lost: u64,
+    /// Exchanges ended by a fault of ours.
+    pub panics: u64,
+}
+
+/// Answers by class of status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answers {
+    /// Interim, and switched protocols.
+    #[serde(rename = "1xx")]
+    pub c1: u64,
+    /// Success.
+    #[serde(rename = "2xx")]
+    pub c2: u64,
+    /// Elsewhere.
+    #[serde(rename = "3xx")]
+    pub c3: u64,
+    /// The client's fault.
+    #[serde(rename = "4xx")]
+    pub c4: u64,
+    /// The server's fault.
+    #[serde(rename = "5xx")]
+    pub c5: u64,
+}
+
+/// One address that clients are listened for on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ListenerStatus {
+    /// Its key in the file.
+    pub name: String,
+    /// As configured.
+    pub configured: String,
+    /// As it is: differs where the kernel chose the port. `None` before it is open.
+    pub address: Option<String>,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AdminStatus {
+    /// Where it is.
+    pub address: String,
+}
+
+/// One pool.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// Exchanges sent to it.
+    pub exchanges: u64,
+    /// Of these, answered with an error of ours.
+    pub errors: u64,
+    /// Attempts made again.
+    pub retries: u64,
+    /// Attempts that run now.
+    pub in_flight: u64,
+    /// Of its exchanges since the start.
+    pub latency: Latency,
+    /// Names that have no address yet, with why where that is known.
+    pub unresolved: BTreeMap<String, Option<String>>,
+    /// Names whose last look-up failed and whose last good answer is used.
+    pub stale_names: BTreeMap<String, String>,
+    /// In the order of the file.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// Latencies. Unit: milliseconds; 0 without any.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Latency {
+    /// Of half of them at most this.
+    pub p50: f64,
+    /// Of 90 %.
+    pub p90: f64,
+    /// Of 99 %.
+    pub p99: f64,
+    /// Of 99.9 %.
+    pub p999: f64,
+}
+
+/// One backend.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BackendStatus {
+    /// Its name, or its address as written.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// `up`, `down` or `unknown`.
+    pub health: String,
+    /// What the last check found, for a person; empty without checks.
+    pub reason: String,
+    /// Since when it is in this state. RFC 3339; `None` without checks.
+    pub since: Option<String>,
+    /// It passes its checks, and is down only because it flapped.
+    pub held_down: bool,
+    /// A request could not connect, and no check has passed since: kept out of rotation.
+    pub suspected: bool,
+    /// Takes no new exchanges.
+    pub draining: bool,
+    /// Its share.
+    pub weight: u16,
+    /// Serves only when no other does.
+    pub backup: bool,
+    /// Attempts that run now.
+    pub in_flight: u32,
+    /// Attempts made.
+    pub attempts: u64,
+    /// Of these, ended without an answer.
+    pub failures: u64,
+    /// Answers by class of status.
+    pub answers: Answers,
+    /// Peak moving average of its latency. Unit: milliseconds; 0 when nothing is known.
+    pub latency: f64,
+    /// Checks that passed.
+    pub checks_passed: u64,
+    /// Checks that failed.
+    pub checks_failed: u64,
+}
+
+impl Answers {
+    /// By class, with its name.
+    pub fn classes(&self) -> [(&'static str, u64); 5] {
+        [("1xx", self.c1), ("2xx", self.c2), ("3xx", self.c3), ("4xx", self.c4), ("5xx", self.c5)]
+    }
+}
+
+impl From<[u64; 5]> for Answers {
+    fn from([c1, c2, c3, c4, c5]: [u64; 5]) -> Self {
+        Self { c1, c2, c3, c4, c5 }
+    }
+}
+
+/// Reads everything. Cost: a few microseconds for each backend; nothing waits for it.
+pub(crate) fn collect(control: &Shared) -> Status {
+    let facts = control.facts().clone();
+    let totals = control.data.totals();
+    let now = control.data.now();
+    let faults = control.names.faults();
+    let plan = control.data.plan();
+    let pools = plan.iter().flat_map(|plan| &plan.pools).map(|pool| pool_status(control, pool, &faults, now));
+    Status {
+        version: control.version.to_owned(),
+        pid: std::process::id(),
+        phase: *control.phase.borrow(),
+        uptime: control.started.0.elapsed().as_secs_f64(),
+        workers: control.data.workers(),
+        config: config_status(&control.source, &facts),
+        connections: Connections {
+            open: totals.open,
+            accepted: totals.accepted,
+            handed_on: totals.handed_on,
+            accept_pauses: totals.accept_pauses,
+        },
+        totals: Totals {
+            exchanges: totals.exchanges,
+            answers: totals.answers.into(),
+            bytes_in: totals.bytes_in,
+            bytes_out: totals.bytes_out,
+            log_lost: totals.log_lost + control.log.lost(),
+            panics: totals.panics,
+        },
+        reasons: totals.reasons.iter().filter(|(_, n)| *n > 0).map(|(word, n)| ((*word).to_owned(), *n)).collect(),
+        listeners: listeners(&facts),
+        admin: facts.admin.map(|address| AdminStatus { address: address.to_string() }),
+        pools: pools.collect(),
+    }
+}
+
+fn config_status(source: &Source, facts: &Facts) -> ConfigStatus {
+    ConfigStatus {
+        source: match source {
+            Source::File(path) => Some(path.display().to_string()),
+            Source::Given(_) => None,
+        },
+        loaded_at: text::iso(facts.loaded_at),
+        reloads: facts.reloads,
+        refused: facts.refused,
+        last_reload_error: facts
+            .last_error
+            .as_ref()
+            .map(|(at, message)| ReloadFault { at: text::iso(*at), message: message.clone() }),
+    }
+}
+
+fn listeners(facts: &Facts) -> Vec<ListenerStatus> {
+    let Some(config) = &facts.config else { return Vec::new() };
+    let addresses = config.listeners.iter().flat_map(|listener| listener.listen.iter().map(move |address| (listener, address)));
+    let shown = addresses.map(|(listener, configured)| {
+        let open = facts.listening.iter().find(|(asked, _)| asked == configured);
+        ListenerStatus {
+            name: listener.name.clone(),
+            configured: configured.to_string(),
+            address: open.map(|(_, address)| address.to_string()),
+        }
+    });
+    shown.collect()
+}
+
+fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>, now: Nanos) -> PoolStatus {
+    let totals = pool.totals();
+    let fault_of = |name: &str| faults.get(name.rsplit_once(':').map_or(name, |(host, _)| host)).cloned();
+    let backends: Vec<BackendStatus> = pool.backends.iter().map(|backend| backend_status(control, backend, now)).collect();
+    let authorities = pool.backends.iter().map(|backend| &backend.authority);
+    PoolStatus {
+        name: pool.name.clone(),
+        exchanges: totals.exchanges,
+        errors: totals.errors,
+        retries: totals.retries,
+        in_flight: backends.iter().map(|backend| u64::from(backend.in_flight)).sum(),
+        latency: latency(&totals),
+        unresolved: pool.unresolved.iter().map(|name| (name.clone(), fault_of(name))).collect(),
+        stale_names: authorities.filter_map(|name| Some((name.clone(), fault_of(name)?))).collect(),
+        backends,
+    }
+}
+
+fn backend_status(control: &Shared, backend: &Backend, now: Nanos) -> BackendStatus {
+    let state = &backend.state;
+    let totals = backend.totals();
+    let facts = control.checks.facts(&state.identity);
+    BackendStatus {
+        name: backend.name.clone(),
+        address: backend.address.to_string(),
+        health: state.health().word().to_owned(),
+        reason: facts.as_ref().map_or_else(String::new, |facts| facts.reason.clone()),
+        since: facts.as_ref().map(|facts| text::iso(facts.since)),
+        held_down: facts.as_ref().is_some_and(|facts| facts.is_held_down),
+        suspected: state.suspect_until() > now,
+        draining: state.is_draining(),
+        weight: backend.weight.get(),
+        backup: backend.backup,
+        in_flight: state.in_flight(),
+        attempts: totals.attempts,
+        failures: totals.failures,
+        answers: totals.answers.into(),
+        latency: ms(state.latency(now)),
+        checks_passed: facts.as_ref().map_or(0, |facts| facts.passed),
+        checks_failed: facts.as_ref().map_or(0, |facts| facts.failed),
+    }
+}
+
+fn latency(totals: &PoolTotals) -> Latency {
+    let at = |q| ms(totals.quantile(q));
+    Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999) }
+}
+
+/// To the microsecond: more digits would claim what the histogram does not know.
+fn ms(nanos: Nanos) -> f64 {
+    (Duration::from_nanos(nanos).as_secs_f64() * 1e6).round() / 1e3
+}
