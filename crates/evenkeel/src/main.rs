@@ -25,7 +25,8 @@ fn main() -> anyhow::Result<()> {
             (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()
         };
         handle.publish(proxy::Plan::compile(&config, &resolve, handle.board())).await?;
-        tokio::signal::ctrl_c().await?;
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?.recv().await;
+        handle.drain(config.shutdown).await;
         Ok(())
     })
 }

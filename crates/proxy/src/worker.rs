@@ -26,6 +26,9 @@ use crate::upstream::pick::LocalPool;
 /// How many sets of parse state a worker keeps for connections that wake up.
 const SCRATCH_KEPT: usize = 64;
 
+/// So many connections that went quiet or away are worth giving memory back for.
+const BURST: u32 = 256;
+
 /// What control tells a worker.
 pub(crate) enum Command {
     /// Work by this plan from now on; listen on these addresses too, and no longer on those.
@@ -112,6 +115,8 @@ pub(crate) struct Worker {
     /// Boxed, so that waking up and parking moves a pointer.
     #[expect(clippy::vec_box)]
     scratch: RefCell<Vec<Box<Scratch>>>,
+    /// Connections that have given their buffers back since memory was last given back.
+    parked: Cell<u32>,
 }
 
 impl Worker {
@@ -122,6 +127,11 @@ impl Worker {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Takes note of a connection that waits with nothing but its socket.
+    pub(crate) fn count_parked(&self) {
+        self.parked.set(self.parked.get() + 1);
     }
 
     pub(crate) fn take_scratch(&self) -> Box<Scratch> {
@@ -219,6 +229,7 @@ async fn work(seat: Seat) {
         local: RefCell::default(),
         gates: RefCell::default(),
         scratch: RefCell::default(),
+        parked: Cell::new(0),
     });
     tokio::task::spawn_local(worker.timers.clone().sweep());
     tokio::task::spawn_local(tidy(worker.clone()));
@@ -236,11 +247,19 @@ async fn work(seat: Seat) {
     }
 }
 
-/// Closes idle upstream connections that are too old or were closed by the backend.
+/// Closes idle upstream connections that are too old or were closed by the backend, and gives memory back after a burst.
 async fn tidy(worker: Rc<Worker>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
+    let mut most_open = 0;
     loop {
         every.tick().await;
+        let open = worker.cells.open.load(Relaxed);
+        most_open = open.max(most_open);
+        if worker.parked.get() >= BURST || most_open - open >= open + BURST {
+            worker.parked.set(0);
+            most_open = open;
+            net::give_memory_back();
+        }
         let Some(local) = worker.local() else { continue };
         let now = worker.timers.now();
         for local in &local.pools {

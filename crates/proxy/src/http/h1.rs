@@ -186,6 +186,7 @@ impl Connection {
     }
 
     fn park(self) -> Parked {
+        self.worker.count_parked();
         self.worker.buffers.give(self.buffer);
         self.worker.give_scratch(self.scratch);
         Parked { stream: self.stream, timer: self.timer, since: self.waiting_since }
@@ -256,7 +257,9 @@ impl Connection {
             Reply { status: reason.status(), content_type: Form::Json.content_type(), body: body.as_bytes(), fields: &fields };
         let down = &mut self.scratch.down;
         down.start(wire::h1::Body::Empty, false, 0);
-        reply.write(&mut down.out, false, Fate::Closes);
+        // The head was not read to its end, but its first word is the method.
+        let to_head = self.buffer.held().trim_ascii_start().starts_with(b"HEAD ");
+        reply.write(&mut down.out, to_head, Fate::Closes);
         crate::log::refused(self, reason, &id);
         if self.write_out().await {
             self.linger().await;
