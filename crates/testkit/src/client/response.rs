@@ -5,7 +5,7 @@ use crate::message::{Body, Framing, Head};
 use crate::text;
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status.
     pub status: u16,
@@ -21,6 +21,21 @@ pub struct Response {
     pub chunks: Vec<u64>,
     /// False when the connection ended in the middle of the body.
     pub complete: bool,
+}
+
+/// As a failed test should show it: the body as text, cut when it is long.
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let interim: Vec<_> = self.interim.iter().map(|head| head.line.as_str()).collect();
+        write!(
+            f,
+            "{} {:?} {:?}, interim {interim:?}, whole: {}",
+            self.head.line,
+            self.head.fields,
+            crate::show(&self.body),
+            self.complete
+        )
+    }
 }
 
 impl Response {
