@@ -45,20 +45,12 @@ fn sixty_four_mib_go_up_whole_and_memory_stays_small() {
     let evenkeel = proxy(&backend);
     let before = evenkeel.rss();
     for chunked in [false, true] {
-        let framing = if chunked {
-            "Transfer-Encoding: chunked".to_owned()
-        } else {
-            format!("Content-Length: {LARGE}")
-        };
+        let framing = if chunked { "Transfer-Encoding: chunked".to_owned() } else { format!("Content-Length: {LARGE}") };
         let mut client = Connection::open(evenkeel.address()).unwrap();
-        client
-            .send(format!("POST /up HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n").as_bytes())
-            .unwrap();
+        client.send(format!("POST /up HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n").as_bytes()).unwrap();
         each_piece(LARGE, |piece| {
             if chunked {
-                client
-                    .send(format!("{:x}\r\n", piece.len()).as_bytes())
-                    .unwrap();
+                client.send(format!("{:x}\r\n", piece.len()).as_bytes()).unwrap();
             }
             client.send(piece).unwrap();
             if chunked {
@@ -68,10 +60,7 @@ fn sixty_four_mib_go_up_whole_and_memory_stays_small() {
         if chunked {
             client.send(b"0\r\n\r\n").unwrap();
         }
-        let answer = client
-            .response_within("POST", Duration::from_secs(30))
-            .unwrap()
-            .json();
+        let answer = client.response_within("POST", Duration::from_secs(30)).unwrap().json();
         assert_eq!(
             (answer["length"].as_u64(), answer["checksum"].as_u64()),
             (Some(LARGE), Some(expected(LARGE).0)),
@@ -88,32 +77,13 @@ fn sixty_four_mib_come_down_whole_and_memory_stays_small() {
     let evenkeel = proxy(&backend);
     let before = evenkeel.rss();
     for chunked in [false, true] {
-        backend.next(Script::answer(Answer::Stream {
-            length: LARGE,
-            chunked,
-        }));
+        backend.next(Script::answer(Answer::Stream { length: LARGE, chunked }));
         let mut client = Connection::open(evenkeel.address()).unwrap();
-        client
-            .send(b"GET /down HTTP/1.1\r\nHost: a\r\n\r\n")
-            .unwrap();
-        let answer = client
-            .response_within("GET", Duration::from_secs(30))
-            .unwrap();
-        assert!(
-            answer.complete && answer.body.len() as u64 == LARGE,
-            "chunked: {chunked}: {} bytes",
-            answer.body.len()
-        );
-        assert_eq!(
-            Checksum::of(&answer.body),
-            expected(LARGE),
-            "chunked: {chunked}"
-        );
-        assert_eq!(
-            answer.chunks.is_empty(),
-            !chunked,
-            "the framing is the backend's"
-        );
+        client.send(b"GET /down HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let answer = client.response_within("GET", Duration::from_secs(30)).unwrap();
+        assert!(answer.complete && answer.body.len() as u64 == LARGE, "chunked: {chunked}: {} bytes", answer.body.len());
+        assert_eq!(Checksum::of(&answer.body), expected(LARGE), "chunked: {chunked}");
+        assert_eq!(answer.chunks.is_empty(), !chunked, "the framing is the backend's");
     }
     let grown = evenkeel.peak_rss().saturating_sub(before);
     assert!(grown < ROOM, "memory grew by {grown} bytes");
@@ -126,14 +96,9 @@ fn a_client_that_does_not_read_stops_the_backend_and_costs_neither_memory_nor_cp
     let before = evenkeel.rss();
     let mut clients = Vec::new();
     for _ in 0..8 {
-        backend.next(Script::answer(Answer::Stream {
-            length: 1 << 30,
-            chunked: false,
-        }));
+        backend.next(Script::answer(Answer::Stream { length: 1 << 30, chunked: false }));
         let mut client = Connection::open_with_small_window(evenkeel.address(), 16_384).unwrap();
-        client
-            .send(b"GET /down HTTP/1.1\r\nHost: a\r\n\r\n")
-            .unwrap();
+        client.send(b"GET /down HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         assert!(client.read_until(Duration::from_secs(5), |got| !got.is_empty()));
         clients.push(client);
     }
@@ -142,20 +107,11 @@ fn a_client_that_does_not_read_stops_the_backend_and_costs_neither_memory_nor_cp
     let cpu = evenkeel.cpu();
     thread::sleep(Duration::from_millis(500));
     let spent = evenkeel.cpu() - cpu;
-    assert!(
-        spent < Duration::from_millis(50),
-        "{spent:?} of CPU while nobody reads"
-    );
+    assert!(spent < Duration::from_millis(50), "{spent:?} of CPU while nobody reads");
     let grown = evenkeel.rss().saturating_sub(before);
-    assert!(
-        grown < ROOM / 2,
-        "memory grew by {grown} bytes for 8 slow readers"
-    );
+    assert!(grown < ROOM / 2, "memory grew by {grown} bytes for 8 slow readers");
     let had = clients[0].received.len();
-    assert!(
-        clients[0].read_until(Duration::from_secs(5), |got| got.len() > had + 4_000_000),
-        "and it flows again when it is read"
-    );
+    assert!(clients[0].read_until(Duration::from_secs(5), |got| got.len() > had + 4_000_000), "and it flows again when it is read");
 }
 
 #[test]
@@ -166,24 +122,14 @@ fn a_backend_that_does_not_read_stops_the_client() {
     let before = evenkeel.rss();
     backend.next(Script(vec![Step::ReadHead, Step::Stall]));
     let mut client = Connection::open(evenkeel.address()).unwrap();
-    client
-        .send(
-            format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {OFFERED}\r\n\r\n").as_bytes(),
-        )
-        .unwrap();
-    client
-        .stream()
-        .set_write_timeout(Some(Duration::from_millis(500)))
-        .unwrap();
+    client.send(format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {OFFERED}\r\n\r\n").as_bytes()).unwrap();
+    client.stream().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let piece = vec![b'z'; 65_536];
     let mut sent = 0;
     while sent < OFFERED && client.stream().write_all(&piece).is_ok() {
         sent += piece.len();
     }
-    assert!(
-        sent < OFFERED / 4,
-        "{sent} bytes were taken though the backend reads nothing"
-    );
+    assert!(sent < OFFERED / 4, "{sent} bytes were taken though the backend reads nothing");
     let grown = evenkeel.rss().saturating_sub(before);
     assert!(grown < ROOM / 2, "memory grew by {grown} bytes");
 }
@@ -196,14 +142,7 @@ fn a6_a_client_that_waits_in_the_middle_of_a_chunk_costs_no_cpu() {
         .iter()
         .map(|body| {
             let mut client = Connection::open(evenkeel.address()).unwrap();
-            client
-                .send(
-                    format!(
-                        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
-                    )
-                    .as_bytes(),
-                )
-                .unwrap();
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes()).unwrap();
             client
         })
         .collect();
@@ -211,9 +150,5 @@ fn a6_a_client_that_waits_in_the_middle_of_a_chunk_costs_no_cpu() {
     let cpu = evenkeel.cpu();
     thread::sleep(Duration::from_millis(500));
     let spent = evenkeel.cpu() - cpu;
-    assert!(
-        spent < Duration::from_millis(30),
-        "{spent:?} of CPU while {} clients wait",
-        clients.len()
-    );
+    assert!(spent < Duration::from_millis(30), "{spent:?} of CPU while {} clients wait", clients.len());
 }
