@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use testkit::client::{Response, exchange};
+
 /// The binary.
 pub(crate) const EVENKEEL: &str = env!("CARGO_BIN_EXE_evenkeel");
 /// Longest wait for something that should come soon.
@@ -114,6 +116,11 @@ impl Drop for Running {
 pub(crate) fn signal(pid: u32, name: &str) {
     let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().unwrap();
     assert!(sent.success(), "no signal {name} to {pid}");
+}
+
+/// Asks an admin listener, which refuses a `Host` that is a name.
+pub(crate) fn ask(admin: SocketAddr, path: &str) -> Response {
+    exchange(admin, format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\n\r\n").as_bytes())
 }
 
 /// Waits until a condition holds.
