@@ -104,8 +104,8 @@ fn every_case_of_rows_a_b_and_d_holds() {
 fn every_row_has_cases_and_there_are_more_than_three_hundred() {
     let cases = every_case();
     for row in [
-        "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", "A13", "A14",
-        "B1", "B2", "B3", "B4", "B5", "B6", "B7", "D1", "D2", "D3", "D4", "D5",
+        "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", "A13", "A14", "B1", "B2", "B3", "B4", "B5",
+        "B6", "B7", "D1", "D2", "D3", "D4", "D5",
     ] {
         let count = cases.iter().filter(|case| case.row == row).count();
         assert!(count >= 5, "row {row} has {count} cases");

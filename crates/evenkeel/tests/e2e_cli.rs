@@ -131,13 +131,22 @@ fn a_taken_port_ends_the_start_with_a_hint() {
 fn the_sample_backend_echoes_what_it_was_sent() {
     let address = lasting_address();
     let backend = Running::backend("b1", address, &["--cpu-usage", "91", "--memory-usage", "12.5"]);
-    let answer = exchange(address, b"POST /x?y=1 HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nmyd\r\n7\r\nata=123\r\n0\r\n\r\n");
+    let answer = exchange(
+        address,
+        b"POST /x?y=1 HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nmyd\r\n7\r\nata=123\r\n0\r\n\r\n",
+    );
     let echo = answer.json();
-    assert_eq!((&echo["backend"], &echo["server"], echo["port"].as_u64()), (&"b1".into(), &"b1".into(), Some(address.port().into())));
+    assert_eq!(
+        (&echo["backend"], &echo["server"], echo["port"].as_u64()),
+        (&"b1".into(), &"b1".into(), Some(address.port().into()))
+    );
     assert_eq!((&echo["method"], &echo["path"], &echo["body"]), (&"POST".into(), &"/x?y=1".into(), &"mydata=123".into()));
     assert_eq!(echo["headers"]["X-One"], "1");
     let health = get(address, "/health").json();
-    assert_eq!((&health["name"], health["cpu_usage"].as_f64(), health["memory_usage"].as_f64()), (&"b1".into(), Some(91.0), Some(12.5)));
+    assert_eq!(
+        (&health["name"], health["cpu_usage"].as_f64(), health["memory_usage"].as_f64()),
+        (&"b1".into(), Some(91.0), Some(12.5))
+    );
     assert!(health["status"].is_string());
     let refused = exchange(address, b"GET / HTTP/1.1\r\nHost : a\r\n\r\n");
     assert_eq!((refused.status, refused.head.has_token("connection", "close")), (400, true));
@@ -162,7 +171,16 @@ fn the_sample_backend_is_late_and_fails_as_it_is_told() {
 fn proxy_needs_no_file_and_has_none_to_reload() {
     let [front, one, two] = [(); 3].map(|()| lasting_address());
     let _backends = [Running::backend("one", one, &[]), Running::backend("two", two, &[])];
-    let args = ["proxy", &front.to_string(), &one.to_string(), &two.to_string(), "--health-path", "/health", "--balance", "least_connections"];
+    let args = [
+        "proxy",
+        &front.to_string(),
+        &one.to_string(),
+        &two.to_string(),
+        "--health-path",
+        "/health",
+        "--balance",
+        "least_connections",
+    ];
     let mut proxy = Running::start(&args);
     proxy.wait_until_it_accepts(front);
     let mut names: Vec<String> = (0..4).map(|_| get(front, "/").backend().unwrap()).collect();
@@ -188,7 +206,11 @@ fn status_shows_each_backend_and_why_it_is_down() {
     let ended = evenkeel(&["status", "--admin", &running.admin().to_string()]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let line = |name: &str| ended.stdout.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    assert!(line("good").contains(" up ") && line("gone").contains(" down ") && line("gone").contains("connection refused"), "{}", ended.stdout);
+    assert!(
+        line("good").contains(" up ") && line("gone").contains(" down ") && line("gone").contains("connection refused"),
+        "{}",
+        ended.stdout
+    );
     assert!(ended.stdout.contains("pool app: 1 of 2 backends up"), "{}", ended.stdout);
 
     let path = running.config_path();
@@ -217,7 +239,11 @@ fn status_and_reload_say_what_is_missing() {
     assert!(ended.stderr.contains("is evenkeel running"), "{}", ended.stderr);
     let ended = evenkeel_in(folder_with(FAULTY).path(), &["reload"]);
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("did you mean") && ended.stderr.contains("the running configuration is unchanged"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("did you mean") && ended.stderr.contains("the running configuration is unchanged"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -230,7 +256,11 @@ fn reload_does_not_speak_for_a_file_that_is_not_served() {
     assert!(ended.stderr.contains(running.config_path().to_str().unwrap()), "{}", ended.stderr);
     let ended = evenkeel_in(running.config_path().parent().unwrap(), &["reload"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stdout.contains("is in force") && ended.stdout.contains("1 listener, 1 route, 1 pool, 1 backend"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("is in force") && ended.stdout.contains("1 listener, 1 route, 1 pool, 1 backend"),
+        "{}",
+        ended.stdout
+    );
     running.stop();
 }
 

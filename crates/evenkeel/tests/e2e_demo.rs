@@ -32,7 +32,9 @@ impl Places {
     fn start(&self, more: &[&str]) -> Running {
         let args = self.args(more);
         let demo = Running::start(&args.iter().map(String::as_str).collect::<Vec<_>>());
-        wait("the demo does not say that it runs", || demo.stdout().contains("Ctrl-C ends") || demo.stdout().contains("requests/s"));
+        wait("the demo does not say that it runs", || {
+            demo.stdout().contains("Ctrl-C ends") || demo.stdout().contains("requests/s")
+        });
         demo
     }
 
@@ -53,7 +55,8 @@ fn nine_curls_reach_three_backends_in_cyclic_order_and_a_post_is_echoed() {
     let places = Places::new();
     let mut demo = places.start(&[]);
     let url = format!("localhost:{}", places.front.port());
-    let names: Vec<String> = (0..9).map(|_| serde_json::from_str::<Value>(&curl(&[&url])).unwrap()["backend"].to_string()).collect();
+    let names: Vec<String> =
+        (0..9).map(|_| serde_json::from_str::<Value>(&curl(&[&url])).unwrap()["backend"].to_string()).collect();
     assert!(names.windows(4).all(|four| four[0] == four[3]), "{names:?}");
     assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2], "{names:?}");
     let echo: Value = serde_json::from_str(&curl(&["-X", "POST", "-d", "mydata=123", &format!("{url}/x")])).unwrap();

@@ -39,7 +39,8 @@ fn health(evenkeel: &Evenkeel, at: usize) -> String {
 fn a_killed_backend_costs_no_client_an_error_and_returns_after_its_restart() {
     let addresses = [(); 3].map(|()| lasting_address());
     let names = ["b1", "b2", "b3"];
-    let mut backends: Vec<Option<Running>> = names.iter().zip(addresses).map(|(name, at)| Some(Running::backend(name, at, &[]))).collect();
+    let mut backends: Vec<Option<Running>> =
+        names.iter().zip(addresses).map(|(name, at)| Some(Running::backend(name, at, &[]))).collect();
     let evenkeel = start(&addresses);
     let load = Load::start(evenkeel.address(), "/", 500, 10, 7);
     sleep(Duration::from_secs(1));

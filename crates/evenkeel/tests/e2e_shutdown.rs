@@ -14,7 +14,8 @@ use verb::{EVENKEEL, Running, ask, lasting_address, wait};
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn start(backend: SocketAddr, patience: &str) -> Evenkeel {
-    let config = format!("listen = \"LISTEN\"\nbackends = [\"{backend}\"]\nshutdown = \"{patience}\"\n[admin]\nlisten = \"ADMIN\"\n");
+    let config =
+        format!("listen = \"LISTEN\"\nbackends = [\"{backend}\"]\nshutdown = \"{patience}\"\n[admin]\nlisten = \"ADMIN\"\n");
     Evenkeel::start(EVENKEEL, &config)
 }
 
