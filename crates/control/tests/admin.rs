@@ -77,7 +77,10 @@ async fn status_tells_what_happened() {
     assert_eq!(status["admin"]["address"], stage.admin().to_string());
     let pool = &status["pools"][0];
     assert_eq!((pool["name"].as_str(), pool["exchanges"].as_u64()), (Some("web"), Some(3)));
-    assert!(pool["latency"]["p50"].as_f64().unwrap() > 0.0 && pool["latency"]["p999"].as_f64() >= pool["latency"]["p50"].as_f64());
+    assert!(
+        pool["latency_ms"]["p50"].as_f64().unwrap() > 0.0
+            && pool["latency_ms"]["p999"].as_f64() >= pool["latency_ms"]["p50"].as_f64()
+    );
     assert_eq!((pool["backends"][0]["attempts"].as_u64(), pool["backends"][0]["answers"]["2xx"].as_u64()), (Some(3), Some(3)));
     assert_eq!(pool["backends"][1]["health"], "down");
     assert_eq!(pool["backends"][1]["reason"], "connection refused");

@@ -115,3 +115,25 @@ async fn without_checks_a_backend_is_unknown_and_serves() {
     assert_eq!((status.health.as_str(), status.reason.as_str(), status.since), ("unknown", "", None));
     assert_eq!(backend.heads().len(), 1, "nobody probed");
 }
+
+#[tokio::test]
+async fn a_backend_held_down_serves_when_nobody_else_is_left() {
+    let (mut live, flapping) = (Backend::start().await, Backend::start().await);
+    let health = r#"{ path = "/", interval = "100ms", timeout = "100ms", edge_interval = "50ms", rise = 1, fall = 1 }"#;
+    let stage = Stage::start(&one_pool(&[live.address, flapping.address], health)).await;
+    // After this many falls it is held for long.
+    for _ in 0..8 {
+        flapping.answer(500);
+        until("the backend is down", || stage.backend(1).health == "down").await;
+        flapping.answer(200);
+        until("the backend passes", || stage.backend(1).held_down || stage.backend(1).health == "up").await;
+        if stage.backend(1).held_down {
+            live.kill().await;
+            until("the other is down", || stage.backend(0).health == "down").await;
+            until("it serves all the same", || stage.backend(1).health == "up").await;
+            assert_eq!(stage.get("/").await.status, 200);
+            return;
+        }
+    }
+    panic!("nobody was held down");
+}

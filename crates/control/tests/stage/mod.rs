@@ -15,24 +15,24 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Generous: a busy machine is no fault.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Takes connections and never answers.
-pub const SILENT: u16 = 0;
+pub(crate) const SILENT: u16 = 0;
 
 /// The process under test with its file.
-pub struct Stage {
-    pub control: Control,
-    pub folder: TempDir,
+pub(crate) struct Stage {
+    pub(crate) control: Control,
+    pub(crate) folder: TempDir,
 }
 
 impl Stage {
     /// Starts with this configuration; `{admin}` stands for an admin listener.
-    pub async fn start(text: &str) -> Self {
+    pub(crate) async fn start(text: &str) -> Self {
         Self::try_start(text, false).await.unwrap()
     }
 
-    pub async fn try_start(text: &str, watch: bool) -> Result<Self, StartError> {
+    pub(crate) async fn try_start(text: &str, watch: bool) -> Result<Self, StartError> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("evenkeel.toml");
         std::fs::write(&file, complete(text)).unwrap();
@@ -41,40 +41,40 @@ impl Stage {
         Ok(Self { control, folder })
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("evenkeel.toml")
     }
 
-    pub fn write(&self, text: &str) {
+    pub(crate) fn write(&self, text: &str) {
         std::fs::write(self.file(), complete(text)).unwrap();
     }
 
     /// The address that clients use.
-    pub fn front(&self) -> SocketAddr {
+    pub(crate) fn front(&self) -> SocketAddr {
         self.control.listening()[0].1
     }
 
-    pub fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin(&self) -> SocketAddr {
         self.control.admin_address().unwrap()
     }
 
-    pub fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         control::client::token(&self.folder.path().join("run"), self.admin().port()).unwrap()
     }
 
-    pub fn pool(&self) -> PoolStatus {
+    pub(crate) fn pool(&self) -> PoolStatus {
         self.control.status().pools.remove(0)
     }
 
-    pub fn backend(&self, at: usize) -> BackendStatus {
+    pub(crate) fn backend(&self, at: usize) -> BackendStatus {
         self.pool().backends.remove(at)
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         ask(self.front(), "GET", path, &[]).await
     }
 
-    pub async fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn ask_admin(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         ask(self.admin(), method, path, headers).await
     }
 }
@@ -87,7 +87,7 @@ fn complete(text: &str) -> String {
 }
 
 /// One listener, one route, one pool of these backends with `health` as its check.
-pub fn one_pool(backends: &[SocketAddr], health: &str) -> String {
+pub(crate) fn one_pool(backends: &[SocketAddr], health: &str) -> String {
     let backends: Vec<String> = backends.iter().map(|address| format!("\"{address}\"")).collect();
     format!(
         "workers = 1\n[listener.web]\nlisten = \"127.0.0.1:0\"\n[[route]]\npool = \"web\"\n[pool.web]\nbackends = [{}]\nhealth = {health}\n",
@@ -97,20 +97,20 @@ pub fn one_pool(backends: &[SocketAddr], health: &str) -> String {
 
 /// An answer as text.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// One request on a connection of its own. Status 0: no answer.
-pub async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     let work = async {
         let mut socket = TcpStream::connect(address).await?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
@@ -132,7 +132,7 @@ pub async fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str
 }
 
 /// Waits until `condition` holds.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < DEADLINE, "not in time: {what}");
@@ -142,8 +142,8 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration 
 }
 
 /// A backend that does what it's told.
-pub struct Backend {
-    pub address: SocketAddr,
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
     script: Arc<Script>,
     serving: Option<JoinHandle<()>>,
 }
@@ -156,7 +156,7 @@ struct Script {
 }
 
 impl Backend {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let script = Arc::new(Script { status: AtomicU16::new(200), ..Script::default() });
@@ -165,29 +165,29 @@ impl Backend {
     }
 
     /// From now on every request gets this status; [`SILENT`] none at all.
-    pub fn answer(&self, status: u16) {
+    pub(crate) fn answer(&self, status: u16) {
         self.script.status.store(status, SeqCst);
     }
 
     /// How many requests came that are no probes.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.script.requests.load(SeqCst)
     }
 
     /// The heads of all requests and probes.
-    pub fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.script.heads.lock().unwrap().clone()
     }
 
     /// Closes the listener and every connection.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         let serving = self.serving.take().unwrap();
         serving.abort();
         let _ = serving.await;
     }
 
     /// Listens again where it did.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.serving = Some(tokio::spawn(serve(listener, self.script.clone())));
     }
