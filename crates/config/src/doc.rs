@@ -3,6 +3,7 @@
 //! A [`Section`] is a table of the language met in the file: opening one reports unknown, misspelt and planned keys. A [`Value`]
 //! is what a key holds, a [`Text`] a string of it, given there or fetched from the environment or a file.
 
+mod secrets;
 mod section;
 mod text;
 mod value;
@@ -12,6 +13,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use self::secrets::is_sensitive;
 pub(crate) use self::section::Section;
 pub(crate) use self::text::Text;
 pub(crate) use self::value::{Name, Value};
@@ -40,17 +42,8 @@ struct Draft {
 
 impl<'a> Doc<'a> {
     pub(crate) fn new(name: &str, text: &'a str) -> Self {
-        let folder = Path::new(name)
-            .parent()
-            .map(Path::to_path_buf)
-            .unwrap_or_default();
-        Self {
-            text,
-            folder,
-            unreadable: Vec::new(),
-            drafts: RefCell::default(),
-            masked: RefCell::default(),
-        }
+        let folder = Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default();
+        Self { text, folder, unreadable: Vec::new(), drafts: RefCell::default(), masked: RefCell::new(secrets::written(text)) }
     }
 
     pub(crate) fn fault(&self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
@@ -83,47 +76,30 @@ impl<'a> Doc<'a> {
         after > 0 && self.unreadable[after - 1].end > at
     }
 
+    /// A secret stands here.
+    pub(crate) fn hide(&self, span: Span) {
+        self.masked.borrow_mut().push(span);
+    }
+
+    /// Whether a secret stands here.
+    pub(crate) fn is_secret(&self, at: usize) -> bool {
+        self.masked.borrow().iter().any(|span| span.contains(&at))
+    }
+
     fn draft(&self, severity: Severity, span: Span, message: String, hint: String) {
         if self.is_unreadable(span.start) {
             return;
         }
         let hint = Some(hint).filter(|hint| !hint.is_empty());
-        self.drafts.borrow_mut().push(Draft {
-            severity,
-            span,
-            message,
-            hint,
-        });
+        self.drafts.borrow_mut().push(Draft { severity, span, message, hint });
     }
 
     /// All faults in the order of the text, their source free of secrets.
     pub(crate) fn into_faults(self, name: &str) -> Vec<Fault> {
-        let text = mask(self.text, &self.masked.into_inner());
+        let text = secrets::mask(self.text, &self.masked.into_inner());
         let source = Arc::new(Source::new(name.to_owned(), text));
         let mut drafts = self.drafts.into_inner();
         drafts.sort_by_key(|draft| (draft.span.start, draft.span.end));
-        drafts
-            .into_iter()
-            .map(|d| Fault::at(&source, d.severity, d.span, d.message, d.hint))
-            .collect()
+        drafts.into_iter().map(|d| Fault::at(&source, d.severity, d.span, d.message, d.hint)).collect()
     }
-}
-
-/// The text with each of these spans starred out, byte by byte so that every place stays where it is.
-fn mask(text: &str, spans: &[Span]) -> String {
-    let mut masked = text.to_owned();
-    for span in spans {
-        let stars: String = text[span.clone()]
-            .bytes()
-            .map(|b| {
-                if b == b'\n' || b == b'"' || b == b'\'' {
-                    b as char
-                } else {
-                    '*'
-                }
-            })
-            .collect();
-        masked.replace_range(span.clone(), &stars);
-    }
-    masked
 }

@@ -119,62 +119,22 @@ impl Key {
 
 /// A key that must be there.
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        default: Default::Required,
-        example,
-        doc,
-        aliases: &[],
-    }
+    Key { name, kind, default: Default::Required, example, doc, aliases: &[] }
 }
 
 /// A key with a default value.
-const fn with_default(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    example: &'static str,
-    doc: &'static str,
-) -> Key {
-    Key {
-        name,
-        kind,
-        default: Default::Is(default),
-        example,
-        doc,
-        aliases: &[],
-    }
+const fn with_default(name: &'static str, kind: Kind, default: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default: Default::Is(default), example, doc, aliases: &[] }
 }
 
 /// A key whose absence means something that is not a value.
-const fn optional(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    example: &'static str,
-    doc: &'static str,
-) -> Key {
-    Key {
-        name,
-        kind,
-        default: Default::Words(default),
-        example,
-        doc,
-        aliases: &[],
-    }
+const fn optional(name: &'static str, kind: Kind, default: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default: Default::Words(default), example, doc, aliases: &[] }
 }
 
 /// A key that later versions serve.
 const fn planned(name: &'static str, doc: &'static str) -> Key {
-    Key {
-        name,
-        kind: Kind::Planned,
-        default: Default::Words(""),
-        example: "",
-        doc,
-        aliases: &[],
-    }
+    Key { name, kind: Kind::Planned, default: Default::Words(""), example: "", doc, aliases: &[] }
 }
 
 impl Kind {
@@ -199,11 +159,7 @@ impl Kind {
             Self::Map(_) | Self::Table(_) => "a table".to_owned(),
             Self::Tables(table) => format!("[[{}]] tables", table.path),
             Self::Named(table) => format!("[{}] tables", table.path),
-            Self::Either(kinds) => kinds
-                .iter()
-                .map(Self::describe)
-                .collect::<Vec<_>>()
-                .join(" or "),
+            Self::Either(kinds) => kinds.iter().map(Self::describe).collect::<Vec<_>>().join(" or "),
             Self::Planned => "nothing yet".to_owned(),
         }
     }

@@ -47,13 +47,8 @@ pub use crate::short::short;
 /// A file that can't be read, is not UTF-8 or is larger than 16 MiB is a report too.
 pub fn load(path: &Path) -> Result<Config, Report> {
     let name = path.display().to_string();
-    let text = read(path).map_err(|why| {
-        Report::new(vec![Fault::without_place(
-            name.clone(),
-            format!("can't read {name}: {why}"),
-            None,
-        )])
-    })?;
+    let text = read(path)
+        .map_err(|why| Report::new(vec![Fault::without_place(name.clone(), format!("can't read {name}: {why}"), None)]))?;
     let mut config = parse(&name, &text)?;
     config.source = Some(path.to_path_buf());
     Ok(config)
@@ -64,18 +59,11 @@ fn read(path: &Path) -> Result<String, String> {
     const LARGEST: u64 = 16 << 20;
     let file = std::fs::File::open(path).map_err(|why| why.to_string())?;
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|why| why.to_string())?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|why| why.to_string())?;
     if bytes.len() as u64 > LARGEST {
         return Err("it is larger than 16 MiB".to_owned());
     }
-    String::from_utf8(bytes).map_err(|why| {
-        format!(
-            "it is not UTF-8 from byte {} on",
-            why.utf8_error().valid_up_to()
-        )
-    })
+    String::from_utf8(bytes).map_err(|why| format!("it is not UTF-8 from byte {} on", why.utf8_error().valid_up_to()))
 }
 
 /// Checks `text`. Faults call it `name`; `{ file = … }` is read relative to the folder of `name`.
@@ -85,18 +73,8 @@ pub fn parse(name: &str, text: &str) -> Result<Config, Report> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut doc = Doc::new(name, text);
     syntax::report(&mut doc, text, &errors);
-    let first_key = root
-        .get_ref()
-        .keys()
-        .map(|key| key.span())
-        .min_by_key(|span| span.start);
-    let section = Section::open(
-        &doc,
-        &keys::ROOT,
-        String::new(),
-        first_key.unwrap_or(0..0),
-        root.get_ref(),
-    );
+    let first_key = root.get_ref().keys().map(|key| key.span()).min_by_key(|span| span.start);
+    let section = Section::open(&doc, &keys::ROOT, String::new(), first_key.unwrap_or(0..0), root.get_ref());
     let config = check::config(&section);
     drop(section);
     finish(doc, name, config)
@@ -120,10 +98,8 @@ pub fn percent(text: &str) -> Result<f64, String> {
 
 /// The configuration with its warnings if nothing is an error, the report otherwise.
 fn finish(doc: Doc<'_>, name: &str, config: Config) -> Result<Config, Report> {
-    let (errors, warnings): (Vec<_>, Vec<_>) = doc
-        .into_faults(name)
-        .into_iter()
-        .partition(|fault| fault.severity == Severity::Error);
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        doc.into_faults(name).into_iter().partition(|fault| fault.severity == Severity::Error);
     // Beside errors, warnings mislead: a pool seems unused because its route is at fault.
     if !errors.is_empty() {
         return Err(Report::new(errors));

@@ -54,21 +54,13 @@ fn section(page: &mut String, table: &Table) {
         path => format!("`[{path}]`"),
     };
     put(page, format_args!("\n## {title}\n\n{}\n", table.doc));
-    put(
-        page,
-        format_args!("\n| key | takes | default | |\n|---|---|---|---|\n"),
-    );
+    put(page, format_args!("\n| key | takes | default | |\n|---|---|---|---|\n"));
     for key in table.keys.iter().filter(|key| !key.is_planned()) {
         row(page, key);
     }
     let planned: Vec<_> = table.keys.iter().filter(|key| key.is_planned()).collect();
     if !planned.is_empty() {
-        put(
-            page,
-            format_args!(
-                "\nPart of the language, but not served by this version and so refused:\n\n"
-            ),
-        );
+        put(page, format_args!("\nPart of the language, but not served by this version and so refused:\n\n"));
         for key in planned {
             put(page, format_args!("- `{}`: {}\n", key.name, key.doc));
         }
@@ -86,12 +78,7 @@ fn row(page: &mut String, key: &Key) {
         Default::Words(words) => words.to_owned(),
     };
     let takes = takes(&key.kind);
-    let cells = [
-        format!("`{}`", key.name),
-        takes,
-        default,
-        format!("{} Example: `{} = {}`.", key.doc, key.name, key.example),
-    ];
+    let cells = [format!("`{}`", key.name), takes, default, format!("{} Example: `{} = {}`.", key.doc, key.name, key.example)];
     // A bar in a cell would end it.
     let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
     put(page, format_args!("| {} |\n", cells.join(" | ")));
@@ -111,6 +98,5 @@ fn takes(kind: &Kind) -> String {
 }
 
 fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
-    page.write_fmt(text)
-        .expect("a String takes whatever is written to it");
+    page.write_fmt(text).expect("a String takes whatever is written to it");
 }

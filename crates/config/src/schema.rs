@@ -17,13 +17,8 @@ pub fn schema() -> String {
 
 fn table(table: &Table) -> Value {
     let keys = || table.keys.iter().filter(|key| !key.is_planned());
-    let properties: Map<String, Value> = keys()
-        .map(|key| (key.name.to_owned(), property(key)))
-        .collect();
-    let required: Vec<_> = keys()
-        .filter(|key| matches!(key.default, Default::Required))
-        .map(|key| key.name)
-        .collect();
+    let properties: Map<String, Value> = keys().map(|key| (key.name.to_owned(), property(key))).collect();
+    let required: Vec<_> = keys().filter(|key| matches!(key.default, Default::Required)).map(|key| key.name).collect();
     let mut schema = json!({
         "type": "object",
         "description": table.doc,
@@ -80,11 +75,7 @@ fn kind(kind: &Kind) -> Value {
 
 /// A string of that form, or one that is fetched.
 fn text(pattern: &str) -> Value {
-    let written = if pattern.is_empty() {
-        json!({ "type": "string" })
-    } else {
-        json!({ "type": "string", "pattern": pattern })
-    };
+    let written = if pattern.is_empty() { json!({ "type": "string" }) } else { json!({ "type": "string", "pattern": pattern }) };
     json!({ "anyOf": [written, fetched()] })
 }
 

@@ -41,31 +41,17 @@ mod tests {
 
     #[test]
     fn a_fault_points_at_its_argument() {
-        let report = short(
-            "8000",
-            &["a:80".to_owned(), "https://b".to_owned(), "a".to_owned()],
-        )
-        .unwrap_err();
-        let faults: Vec<_> = report
-            .faults()
-            .iter()
-            .map(|fault| (fault.column, fault.message.as_str()))
-            .collect();
+        let report = short("8000", &["a:80".to_owned(), "https://b".to_owned(), "a".to_owned()]).unwrap_err();
+        let faults: Vec<_> = report.faults().iter().map(|fault| (fault.column, fault.message.as_str())).collect();
         assert_eq!(
             faults,
             [
                 (1, "`8000` is not an address to listen on"),
-                (
-                    11,
-                    "`https://` backends are part of the language but not served by this version yet"
-                ),
+                (11, "`https://` backends are part of the language but not served by this version yet"),
                 (21, "a:80 is in this pool twice"),
             ]
         );
-        assert!(
-            report.to_string().contains("--> command line:1:11"),
-            "{report}"
-        );
+        assert!(report.to_string().contains("--> command line:1:11"), "{report}");
     }
 
     #[test]

@@ -12,10 +12,7 @@ fn the_reference_in_docs_is_the_generated_one() {
         std::fs::write(REFERENCE, config::reference()).unwrap();
     }
     let kept = std::fs::read_to_string(REFERENCE).unwrap_or_default();
-    assert!(
-        kept == config::reference(),
-        "docs/reference.md is out of date: UPDATE_GOLDEN=1 cargo test -p config"
-    );
+    assert!(kept == config::reference(), "docs/reference.md is out of date: UPDATE_GOLDEN=1 cargo test -p config");
 }
 
 #[test]
@@ -24,12 +21,8 @@ fn every_good_file_is_valid_by_the_schema() {
     let mut seen = 0;
     for entry in std::fs::read_dir(GOOD).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            let file: toml::Value =
-                toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let file: toml::Value = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
             if let Err(why) = valid(&schema, &serde_json::to_value(file).unwrap(), "") {
                 panic!("{}: {why}", path.display());
             }
@@ -56,10 +49,7 @@ fn the_schema_refuses_misspelt_keys_wrong_units_and_planned_parts() {
         "[admin]\ntoken = { env = 'A', file = 'b' }",
     ] {
         let value: toml::Value = toml::from_str(text).unwrap();
-        assert!(
-            valid(&schema, &serde_json::to_value(value).unwrap(), "").is_err(),
-            "{text}"
-        );
+        assert!(valid(&schema, &serde_json::to_value(value).unwrap(), "").is_err(), "{text}");
     }
 }
 
@@ -71,35 +61,15 @@ fn valid(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
             "type" => is_of_type(value, wanted.as_str().unwrap()),
             "const" => value == wanted,
             "enum" => wanted.as_array().unwrap().contains(value),
-            "pattern" => value.as_str().is_none_or(|text| {
-                regex::Regex::new(wanted.as_str().unwrap())
-                    .unwrap()
-                    .is_match(text)
-            }),
-            "minimum" => value
-                .as_f64()
-                .is_none_or(|number| number >= wanted.as_f64().unwrap()),
-            "maximum" => value
-                .as_f64()
-                .is_none_or(|number| number <= wanted.as_f64().unwrap()),
-            "minProperties" => value
+            "pattern" => value.as_str().is_none_or(|text| regex::Regex::new(wanted.as_str().unwrap()).unwrap().is_match(text)),
+            "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
+            "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
+            "minProperties" => value.as_object().is_none_or(|object| object.len() as u64 >= wanted.as_u64().unwrap()),
+            "maxProperties" => value.as_object().is_none_or(|object| object.len() as u64 <= wanted.as_u64().unwrap()),
+            "required" => value
                 .as_object()
-                .is_none_or(|object| object.len() as u64 >= wanted.as_u64().unwrap()),
-            "maxProperties" => value
-                .as_object()
-                .is_none_or(|object| object.len() as u64 <= wanted.as_u64().unwrap()),
-            "required" => value.as_object().is_none_or(|object| {
-                wanted
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .all(|key| object.contains_key(key.as_str().unwrap()))
-            }),
-            "anyOf" => wanted
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|one| valid(one, value, at).is_ok()),
+                .is_none_or(|object| wanted.as_array().unwrap().iter().all(|key| object.contains_key(key.as_str().unwrap()))),
+            "anyOf" => wanted.as_array().unwrap().iter().any(|one| valid(one, value, at).is_ok()),
             "items" => {
                 for item in value.as_array().into_iter().flatten() {
                     valid(wanted, item, at)?;
@@ -122,12 +92,7 @@ fn valid(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
 fn members(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     for (name, member) in value.as_object().into_iter().flatten() {
         let at = format!("{at}.{name}");
-        match (
-            schema
-                .get("properties")
-                .and_then(|properties| properties.get(name)),
-            schema.get("additionalProperties"),
-        ) {
+        match (schema.get("properties").and_then(|properties| properties.get(name)), schema.get("additionalProperties")) {
             (Some(property), _) => valid(property, member, &at)?,
             (None, Some(Value::Bool(false))) => return Err(format!("{at} is unknown")),
             (None, Some(additional)) => valid(additional, member, &at)?,

@@ -14,10 +14,7 @@ fn holds(text: &str) {
         }
     };
     for fault in &faults {
-        assert!(
-            text.get(fault.span.clone()).is_some(),
-            "{fault:?} is not in the text"
-        );
+        assert!(text.get(fault.span.clone()).is_some(), "{fault:?} is not in the text");
         assert!(fault.line >= 1 && fault.column >= 1);
         assert!(!fault.message.is_empty());
         assert!(!fault.render(false).contains('\u{1b}'));
@@ -31,9 +28,7 @@ fn every_file_of_the_fuzz_corpus_is_answered() {
     let mut seen = 0;
     for entry in std::fs::read_dir(corpus).unwrap() {
         // The target reads what is not UTF-8 as its lossy form too.
-        holds(&String::from_utf8_lossy(
-            &std::fs::read(entry.unwrap().path()).unwrap(),
-        ));
+        holds(&String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap()));
         seen += 1;
     }
     assert!(seen > 0);
@@ -63,21 +58,10 @@ fn deep_nesting_and_many_faults_are_answered_soon() {
         let began = start.elapsed();
         let report = config::parse("evenkeel.toml", &text).unwrap_err();
         assert!(!report.faults().is_empty());
-        assert!(
-            (start.elapsed() - began).as_secs() < 10,
-            "{:?} for {:?}",
-            start.elapsed() - began,
-            &text[..10]
-        );
+        assert!((start.elapsed() - began).as_secs() < 10, "{:?} for {:?}", start.elapsed() - began, &text[..10]);
     }
     let many: String = (0..20_000).map(|i| format!("unknown{i} = 1\n")).collect();
-    assert_eq!(
-        config::parse("evenkeel.toml", &many)
-            .unwrap_err()
-            .faults()
-            .len(),
-        20_001
-    );
+    assert_eq!(config::parse("evenkeel.toml", &many).unwrap_err().faults().len(), 20_001);
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
 

@@ -26,12 +26,7 @@ pub fn show(bytes: &[u8]) -> String {
         return bytes.escape_ascii().to_string();
     }
     let (first, last) = (&bytes[..MOST * 2 / 3], &bytes[bytes.len() - MOST / 3..]);
-    format!(
-        "{} …({} bytes)… {}",
-        first.escape_ascii(),
-        bytes.len(),
-        last.escape_ascii()
-    )
+    format!("{} …({} bytes)… {}", first.escape_ascii(), bytes.len(), last.escape_ascii())
 }
 
 /// FNV-1a over a body: cheap, order-sensitive, and enough to see one byte lost, doubled or moved in 64 MiB.

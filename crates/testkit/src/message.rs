@@ -25,20 +25,13 @@ impl Head {
             return Ok(None);
         };
         let head = &buf[..end];
-        if let Some(at) = head
-            .iter()
-            .position(|&b| b == 0 || b == 0x7f || (b < 0x20 && !b"\t\r\n".contains(&b)))
-        {
+        if let Some(at) = head.iter().position(|&b| b == 0 || b == 0x7f || (b < 0x20 && !b"\t\r\n".contains(&b))) {
             return Err(format!("control byte {:#04x} at {at}", head[at]));
         }
         let mut lines = split_lines(head)?.into_iter();
         let line = text(lines.next().unwrap_or_default());
         let fields = lines.map(field).collect::<Result<_, _>>()?;
-        Ok(Some(Self {
-            line,
-            fields,
-            len: end + 4,
-        }))
+        Ok(Some(Self { line, fields, len: end + 4 }))
     }
 
     /// The first value of a field, by name in any case.
@@ -48,16 +41,12 @@ impl Head {
 
     /// Every value of a field, in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.fields
-            .iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
+        self.fields.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
     /// Whether a comma-separated field holds this word, in any case.
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        self.all(name)
-            .any(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
+        self.all(name).any(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
     }
 
     /// How the body that follows is delimited, as far as the fields tell.
@@ -69,14 +58,11 @@ impl Head {
         let codings: Vec<_> = self.all("transfer-encoding").collect();
         match (lengths.as_slice(), codings.as_slice()) {
             ([], []) => Ok(None),
-            ([one], []) if !one.is_empty() && one.bytes().all(|b| b.is_ascii_digit()) => one
-                .parse()
-                .map(|n| Some(Framing::Length(n)))
-                .map_err(|e| format!("Content-Length {one}: {e}")),
+            ([one], []) if !one.is_empty() && one.bytes().all(|b| b.is_ascii_digit()) => {
+                one.parse().map(|n| Some(Framing::Length(n))).map_err(|e| format!("Content-Length {one}: {e}"))
+            }
             ([], [one]) if *one == "chunked" => Ok(Some(Framing::Chunked)),
-            _ => Err(format!(
-                "framing is not clear: Content-Length {lengths:?}, Transfer-Encoding {codings:?}"
-            )),
+            _ => Err(format!("framing is not clear: Content-Length {lengths:?}, Transfer-Encoding {codings:?}")),
         }
     }
 }
@@ -163,12 +149,7 @@ impl Body {
             Framing::Chunked => State::Size,
             Framing::UntilClose => State::UntilClose,
         };
-        Self {
-            state,
-            line: Vec::new(),
-            trailers: Vec::new(),
-            chunks: Vec::new(),
-        }
+        Self { state, line: Vec::new(), trailers: Vec::new(), chunks: Vec::new() }
     }
 
     /// Whether the message is whole.
@@ -226,19 +207,12 @@ impl Body {
         self.line.clear();
         self.state = match self.state {
             State::Size => {
-                if line.is_empty()
-                    || line.len() > 16
-                    || !line.bytes().all(|b| b.is_ascii_hexdigit())
-                {
+                if line.is_empty() || line.len() > 16 || !line.bytes().all(|b| b.is_ascii_hexdigit()) {
                     return Err(format!("bad chunk size {line:?}"));
                 }
                 let size = u64::from_str_radix(&line, 16).map_err(|e| e.to_string())?;
                 self.chunks.push(size);
-                if size == 0 {
-                    State::Trailer
-                } else {
-                    State::Chunk(size)
-                }
+                if size == 0 { State::Trailer } else { State::Chunk(size) }
             }
             State::ChunkEnd if line.is_empty() => State::Size,
             State::Trailer if line.is_empty() => State::Done,
@@ -263,28 +237,13 @@ mod tests {
             assert_eq!(Head::parse(&bytes[..end]), Ok(None), "at {end}");
         }
         let head = Head::parse(bytes).expect("legal").expect("whole");
-        assert_eq!(
-            (head.line.as_str(), head.get("C"), head.len),
-            ("HTTP/1.1 200 OK", Some("d"), bytes.len() - 4)
-        );
+        assert_eq!((head.line.as_str(), head.get("C"), head.len), ("HTTP/1.1 200 OK", Some("d"), bytes.len() - 4));
     }
 
     #[test]
     fn what_a_strict_sender_never_writes_is_a_fault() {
-        for bad in [
-            "X : a",
-            " X: a",
-            "X",
-            ": a",
-            "X: a\nY: b",
-            "X: \x01",
-            "X: a\r\n b",
-            "X: a\rb",
-        ] {
-            assert!(
-                Head::parse(format!("GET / HTTP/1.1\r\n{bad}\r\n\r\n").as_bytes()).is_err(),
-                "{bad:?}"
-            );
+        for bad in ["X : a", " X: a", "X", ": a", "X: a\nY: b", "X: \x01", "X: a\r\n b", "X: a\rb"] {
+            assert!(Head::parse(format!("GET / HTTP/1.1\r\n{bad}\r\n\r\n").as_bytes()).is_err(), "{bad:?}");
         }
     }
 
@@ -294,37 +253,18 @@ mod tests {
         for step in 1..=wire.len() {
             let (mut body, mut data, mut taken) = (Body::new(Framing::Chunked), Vec::new(), 0);
             for piece in wire.chunks(step) {
-                taken += body
-                    .feed(piece, &mut |d| data.extend_from_slice(d))
-                    .expect("legal");
+                taken += body.feed(piece, &mut |d| data.extend_from_slice(d)).expect("legal");
             }
             assert!(body.is_done());
-            assert_eq!(
-                (data.as_slice(), taken, body.chunks.len()),
-                (&b"hello world"[..], wire.len() - 4, 3),
-                "step {step}"
-            );
+            assert_eq!((data.as_slice(), taken, body.chunks.len()), (&b"hello world"[..], wire.len() - 4, 3), "step {step}");
             assert_eq!(body.trailers, ["T: x"]);
         }
     }
 
     #[test]
     fn lax_chunk_framing_is_a_fault() {
-        for bad in [
-            "5 \r\nhello",
-            "+5\r\nhello",
-            "5;a\r\nhello",
-            "\r\nhello",
-            "5\nhello",
-            "5\r\nhelloX\r\n",
-            "5\r\nhello0\r\n",
-        ] {
-            assert!(
-                Body::new(Framing::Chunked)
-                    .feed(bad.as_bytes(), &mut |_| {})
-                    .is_err(),
-                "{bad:?}"
-            );
+        for bad in ["5 \r\nhello", "+5\r\nhello", "5;a\r\nhello", "\r\nhello", "5\nhello", "5\r\nhelloX\r\n", "5\r\nhello0\r\n"] {
+            assert!(Body::new(Framing::Chunked).feed(bad.as_bytes(), &mut |_| {}).is_err(), "{bad:?}");
         }
     }
 }

@@ -16,10 +16,7 @@ use std::time::{Duration, Instant};
 pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .expect("a port from the kernel")
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port from the kernel").port();
         if GIVEN.lock().expect("no panic while held").insert(port) {
             return port;
         }
@@ -54,15 +51,9 @@ impl Evenkeel {
 
     /// As [`Evenkeel::start`], with further arguments after `run -c FILE`.
     pub fn start_with(binary: &str, config: &str, args: &[&str]) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("evenkeel-test-")
-            .tempdir()
-            .expect("a temporary directory");
-        let [listen, admin] =
-            [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let file = |name: &str| {
-            File::create(dir.path().join(name)).expect("a file in the temporary directory")
-        };
+        let dir = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().expect("a temporary directory");
+        let [listen, admin] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let file = |name: &str| File::create(dir.path().join(name)).expect("a file in the temporary directory");
         let (stdout, stderr) = (file("stdout"), file("stderr"));
         let path = dir.path().join("evenkeel.toml");
         write_config(&path, config, listen, admin);
@@ -76,12 +67,7 @@ impl Evenkeel {
             .stderr(stderr)
             .spawn()
             .unwrap_or_else(|e| panic!("{binary} does not start: {e}"));
-        let mut evenkeel = Self {
-            child,
-            dir,
-            listen,
-            admin,
-        };
+        let mut evenkeel = Self { child, dir, listen, admin };
         evenkeel.wait_until_it_accepts(listen);
         evenkeel
     }
@@ -90,17 +76,9 @@ impl Evenkeel {
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
             if let Some(status) = self.exited() {
-                panic!(
-                    "evenkeel ended at start with {status}\nstderr: {}\nstdout: {}",
-                    self.stderr(),
-                    self.stdout()
-                );
+                panic!("evenkeel ended at start with {status}\nstderr: {}\nstdout: {}", self.stderr(), self.stdout());
             }
-            assert!(
-                Instant::now() < deadline,
-                "evenkeel does not accept on {address}\nstderr: {}",
-                self.stderr()
-            );
+            assert!(Instant::now() < deadline, "evenkeel does not accept on {address}\nstderr: {}", self.stderr());
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -134,25 +112,15 @@ impl Evenkeel {
     /// Sends a signal by name, such as `TERM` or `HUP`.
     pub fn signal(&self, name: &str) {
         // The shell's own `kill`: present wherever a shell is, and no unsafe call here.
-        let sent = Command::new("sh")
-            .arg("-c")
-            .arg(format!("kill -{name} {}", self.pid()))
-            .status()
-            .expect("a shell");
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid())).status().expect("a shell");
         assert!(sent.success(), "no signal {name} to {}", self.pid());
     }
 
     /// CPU time spent so far by all its threads, user and system, from the scheduler's own account.
     pub fn cpu(&self) -> Duration {
-        let threads =
-            fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the process lives");
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the process lives");
         let spent = |path: PathBuf| -> Option<u64> {
-            fs::read_to_string(path.join("schedstat"))
-                .ok()?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
+            fs::read_to_string(path.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
         };
         Duration::from_nanos(threads.filter_map(|entry| spent(entry.ok()?.path())).sum())
     }
@@ -168,24 +136,14 @@ impl Evenkeel {
     }
 
     fn memory(&self, key: &str) -> u64 {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process lives");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(key))
-            .expect("the kernel tells it");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .expect("a number")
-            * 1024
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process lives");
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel tells it");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     /// How many file descriptors it holds.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .expect("the process lives")
-            .count()
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the process lives").count()
     }
 
     /// What it wrote to standard output so far.
@@ -199,8 +157,7 @@ impl Evenkeel {
     }
 
     fn written(&self, name: &str) -> String {
-        String::from_utf8_lossy(&fs::read(self.dir.path().join(name)).unwrap_or_default())
-            .into_owned()
+        String::from_utf8_lossy(&fs::read(self.dir.path().join(name)).unwrap_or_default()).into_owned()
     }
 
     /// Waits until standard output or standard error holds `needle`.
@@ -210,12 +167,7 @@ impl Evenkeel {
     pub fn wait_for_log(&self, needle: &str) {
         let deadline = Instant::now() + Duration::from_secs(5);
         while !self.stdout().contains(needle) && !self.stderr().contains(needle) {
-            assert!(
-                Instant::now() < deadline,
-                "{needle:?} is not in the log:\n{}\n{}",
-                self.stdout(),
-                self.stderr()
-            );
+            assert!(Instant::now() < deadline, "{needle:?} is not in the log:\n{}\n{}", self.stdout(), self.stderr());
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -229,38 +181,34 @@ impl Evenkeel {
     ///
     /// # Panics
     /// When it does not exit with 0 within ten seconds.
-    pub fn stop(mut self) -> (String, String) {
+    pub fn stop(self) -> (String, String) {
         self.signal("TERM");
+        self.stop_already_asked()
+    }
+
+    /// As [`Evenkeel::stop`], when the signal was sent before.
+    ///
+    /// # Panics
+    /// When it does not exit with 0 within ten seconds.
+    pub fn stop_already_asked(mut self) -> (String, String) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let status = loop {
             if let Some(status) = self.exited() {
                 break status;
             }
-            assert!(
-                Instant::now() < deadline,
-                "evenkeel still runs 10 s after SIGTERM\nstderr: {}",
-                self.stderr()
-            );
+            assert!(Instant::now() < deadline, "evenkeel still runs 10 s after SIGTERM\nstderr: {}", self.stderr());
             thread::sleep(Duration::from_millis(5));
         };
-        assert!(
-            status.success(),
-            "evenkeel exited with {status} after SIGTERM\nstderr: {}",
-            self.stderr()
-        );
+        assert!(status.success(), "evenkeel exited with {status} after SIGTERM\nstderr: {}", self.stderr());
         (self.stdout(), self.stderr())
     }
 }
 
 fn write_config(path: &Path, config: &str, listen: SocketAddr, admin: SocketAddr) {
-    let text = config
-        .replace("LISTEN", &listen.to_string())
-        .replace("ADMIN", &admin.to_string());
+    let text = config.replace("LISTEN", &listen.to_string()).replace("ADMIN", &admin.to_string());
     // Written aside and moved: a reload must never see half a file.
     let aside = path.with_extension("new");
-    fs::write(&aside, text)
-        .and_then(|()| fs::rename(&aside, path))
-        .expect("the configuration can be written");
+    fs::write(&aside, text).and_then(|()| fs::rename(&aside, path)).expect("the configuration can be written");
 }
 
 impl Drop for Evenkeel {
@@ -271,15 +219,9 @@ impl Drop for Evenkeel {
         if thread::panicking() {
             let stderr = self.stderr();
             let from = stderr.len().saturating_sub(4_000);
-            #[allow(
-                clippy::print_stderr,
-                reason = "a failed test shows what the proxy had to say"
-            )]
+            #[allow(clippy::print_stderr, reason = "a failed test shows what the proxy had to say")]
             {
-                eprintln!(
-                    "--- stderr of evenkeel ---\n{}",
-                    stderr.get(from..).unwrap_or(&stderr)
-                );
+                eprintln!("--- stderr of evenkeel ---\n{}", stderr.get(from..).unwrap_or(&stderr));
             }
         }
     }

@@ -17,21 +17,14 @@ fn a_backend_keeps_exactly_what_it_was_sent_and_numbers_connections() {
     let answer = first.exchange(POST).unwrap();
     assert_eq!(answer.json()["body"], "hello");
     assert_eq!(answer.backend().unwrap(), "one");
-    first
-        .exchange(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
-        .unwrap();
+    first.exchange(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     get(backend.address(), "/3");
     let seen = backend.exchanges();
     assert_eq!(
-        seen.iter()
-            .map(|e| (e.connection, e.turn, e.complete))
-            .collect::<Vec<_>>(),
+        seen.iter().map(|e| (e.connection, e.turn, e.complete)).collect::<Vec<_>>(),
         [(1, 1, true), (1, 2, true), (2, 1, true)]
     );
-    assert_eq!(
-        (seen[0].bytes.as_slice(), seen[0].body.as_slice()),
-        (POST, &b"hello"[..])
-    );
+    assert_eq!((seen[0].bytes.as_slice(), seen[0].body.as_slice()), (POST, &b"hello"[..]));
     assert_eq!(seen[2].line(), "GET /3 HTTP/1.1");
 }
 
@@ -43,31 +36,20 @@ fn pipelined_requests_are_told_apart() {
     client.response("POST").unwrap();
     client.response("POST").unwrap();
     let seen = backend.exchanges();
-    assert!(
-        seen.len() == 2
-            && seen
-                .iter()
-                .all(|e| e.bytes == POST && e.total == POST.len() as u64)
-    );
+    assert!(seen.len() == 2 && seen.iter().all(|e| e.bytes == POST && e.total == POST.len() as u64));
 }
 
 #[test]
 fn a_backend_resets_or_closes_after_exactly_so_many_bytes() {
     let backend = Recording::start("one");
     for at in 1..POST.len() {
-        for (script, end) in [
-            (Script::reset_after_read(at as u64), End::Reset),
-            (Script::close_after_read(at as u64), End::Closed),
-        ] {
+        for (script, end) in [(Script::reset_after_read(at as u64), End::Reset), (Script::close_after_read(at as u64), End::Closed)]
+        {
             let mark = backend.count();
             backend.next(script);
             let mut client = Connection::open(backend.address()).unwrap();
             client.send(POST).unwrap();
-            assert_eq!(
-                client.read_to_end(Duration::from_secs(2)),
-                Some(end),
-                "at {at}"
-            );
+            assert_eq!(client.read_to_end(Duration::from_secs(2)), Some(end), "at {at}");
             assert_eq!(backend.since(mark)[0].bytes, &POST[..at]);
         }
     }
@@ -79,18 +61,13 @@ fn a_backend_breaks_off_its_answer_at_each_byte() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
     let backend = Recording::start("one");
     for at in 0..answer.len() {
-        for (script, end) in [
-            (Script::reset_after_written(answer, at), End::Reset),
-            (Script::close_after_written(answer, at), End::Closed),
-        ] {
+        for (script, end) in
+            [(Script::reset_after_written(answer, at), End::Reset), (Script::close_after_written(answer, at), End::Closed)]
+        {
             backend.next(script);
             let mut client = Connection::open(backend.address()).unwrap();
             client.send(POST).unwrap();
-            assert_eq!(
-                client.read_to_end(Duration::from_secs(2)),
-                Some(end),
-                "at {at}"
-            );
+            assert_eq!(client.read_to_end(Duration::from_secs(2)), Some(end), "at {at}");
             assert_eq!(client.received, &answer[..at]);
         }
     }
@@ -115,13 +92,8 @@ fn a_clogged_backend_neither_accepts_nor_refuses() {
     assert!(std::net::TcpStream::connect(backend.address()).is_ok());
     backend.clog();
     let started = Instant::now();
-    let error =
-        std::net::TcpStream::connect_timeout(&backend.address(), Duration::from_millis(200))
-            .unwrap_err();
-    assert!(
-        error.kind() == std::io::ErrorKind::TimedOut
-            && started.elapsed() >= Duration::from_millis(150)
-    );
+    let error = std::net::TcpStream::connect_timeout(&backend.address(), Duration::from_millis(200)).unwrap_err();
+    assert!(error.kind() == std::io::ErrorKind::TimedOut && started.elapsed() >= Duration::from_millis(150));
 }
 
 #[test]
@@ -139,23 +111,13 @@ fn large_bodies_go_both_ways_with_a_checksum() {
     let mut body = vec![0; LENGTH];
     body_bytes(0, &mut body);
     let backend = Recording::with("one", Script::answer(Answer::Checksum));
-    let mut request =
-        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n").into_bytes();
+    let mut request = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n").into_bytes();
     request.extend_from_slice(&body);
     let answer = exchange(backend.address(), &request).json();
-    assert_eq!(
-        (answer["length"].as_u64(), answer["checksum"].as_u64()),
-        (Some(LENGTH as u64), Some(Checksum::of(&body).0))
-    );
+    assert_eq!((answer["length"].as_u64(), answer["checksum"].as_u64()), (Some(LENGTH as u64), Some(Checksum::of(&body).0)));
     for chunked in [false, true] {
-        backend.next(Script::answer(Answer::Stream {
-            length: LENGTH as u64,
-            chunked,
-        }));
-        assert!(
-            get(backend.address(), "/").body == body,
-            "chunked: {chunked}"
-        );
+        backend.next(Script::answer(Answer::Stream { length: LENGTH as u64, chunked }));
+        assert!(get(backend.address(), "/").body == body, "chunked: {chunked}");
     }
 }
 
@@ -163,27 +125,14 @@ fn large_bodies_go_both_ways_with_a_checksum() {
 fn a_tunnel_echoes_until_either_side_closes() {
     let backend = Recording::with(
         "one",
-        Script(vec![
-            Step::ReadHead,
-            Step::Write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec()),
-            Step::Echo,
-        ]),
+        Script(vec![Step::ReadHead, Step::Write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec()), Step::Echo]),
     );
     let mut client = Connection::open(backend.address()).unwrap();
-    assert_eq!(
-        client
-            .exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            .unwrap()
-            .status,
-        101
-    );
+    assert_eq!(client.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().status, 101);
     client.send(b"ping").unwrap();
     assert!(client.read_until(Duration::from_secs(2), |got| got == b"ping"));
     client.finish();
-    assert_eq!(
-        client.read_to_end(Duration::from_secs(2)),
-        Some(End::Closed)
-    );
+    assert_eq!(client.read_to_end(Duration::from_secs(2)), Some(End::Closed));
 }
 
 #[test]
@@ -194,10 +143,7 @@ fn a_load_counts_answers_by_backend_and_every_error() {
     backend.kill();
     std::thread::sleep(Duration::from_millis(100));
     let tally = load.stop();
-    assert!(
-        tally.ok > 40 && tally.by_backend["one"] == tally.ok && !tally.errors.is_empty(),
-        "{tally:?}"
-    );
+    assert!(tally.ok > 40 && tally.by_backend["one"] == tally.ok && !tally.errors.is_empty(), "{tally:?}");
 }
 
 #[test]
@@ -225,22 +171,12 @@ fn cases_run_whole_in_bytes_and_cut_and_a_wrong_one_says_everything() {
     let cases = cases::parse(text).unwrap();
     let lane = Lane::new(90);
     let run = |case: usize, mode| run_case(&cases[case], mode, lane.backend.address(), &lane);
-    for mode in [Mode::Whole, Mode::Bytes]
-        .into_iter()
-        .chain((1..cases[0].bytes().len()).map(Mode::Split))
-    {
+    for mode in [Mode::Whole, Mode::Bytes].into_iter().chain((1..cases[0].bytes().len()).map(Mode::Split)) {
         run(0, mode).unwrap();
     }
     run(2, Mode::Whole).unwrap();
     let failure = run(1, Mode::Whole).unwrap_err();
-    for part in [
-        "A13",
-        "wrong",
-        "GET /y",
-        "wanted status [404], got 200",
-        "should have seen nothing",
-        "HTTP/1.1 200 OK",
-    ] {
+    for part in ["A13", "wrong", "GET /y", "wanted status [404], got 200", "should have seen nothing", "HTTP/1.1 200 OK"] {
         assert!(failure.contains(part), "{part} is not in {failure}");
     }
 }

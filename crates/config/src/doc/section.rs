@@ -5,7 +5,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::{Doc, Span, Text, Value};
-use crate::keys::{Default, Key, Table};
+use crate::keys::{Default, Key, Kind, Table};
 use crate::nearest::key_hint;
 use crate::report::shown;
 use crate::units::{self, Wrong};
@@ -26,26 +26,13 @@ pub(crate) struct Section<'a> {
 impl<'a> Section<'a> {
     /// One that is not in the file.
     pub(crate) fn absent(doc: &'a Doc<'a>, table: &'static Table) -> Self {
-        Self {
-            doc,
-            table,
-            title: String::new(),
-            span: 0..0,
-            entries: None,
-            meant: Vec::new(),
-        }
+        Self { doc, table, title: String::new(), span: 0..0, entries: None, meant: Vec::new() }
     }
 
     /// Reports every key that has no business here.
-    pub(crate) fn open(
-        doc: &'a Doc<'a>,
-        table: &'static Table,
-        title: String,
-        span: Span,
-        entries: &'a DeTable<'a>,
-    ) -> Self {
+    pub(crate) fn open(doc: &'a Doc<'a>, table: &'static Table, title: String, span: Span, entries: &'a DeTable<'a>) -> Self {
         let mut meant = Vec::new();
-        for key in entries.keys() {
+        for (key, value) in entries {
             let name = key.get_ref().as_ref();
             match table.key(name) {
                 Some(known) if known.is_planned() => doc.fault(
@@ -55,35 +42,21 @@ impl<'a> Section<'a> {
                 ),
                 Some(_) => {}
                 None => {
-                    let place = if title.is_empty() {
-                        "at the top level".to_owned()
-                    } else {
-                        format!("in {title}")
-                    };
+                    let place = if title.is_empty() { "at the top level".to_owned() } else { format!("in {title}") };
                     let (hint, key_meant) = key_hint(table, name);
-                    meant.extend(key_meant);
-                    doc.fault(
-                        key.span(),
-                        format!("unknown key {} {place}", shown(name)),
-                        hint,
-                    );
+                    if key_meant.is_some_and(|meant| matches!(meant.kind, Kind::Secret)) {
+                        doc.hide(value.span());
+                    }
+                    meant.extend(key_meant.map(|key| key.name));
+                    doc.fault(key.span(), format!("unknown key {} {place}", shown(name)), hint);
                 }
             }
         }
-        Self {
-            doc,
-            table,
-            title,
-            span,
-            entries: Some(entries),
-            meant,
-        }
+        Self { doc, table, title, span, entries: Some(entries), meant }
     }
 
     fn key(&self, name: &str) -> &'static Key {
-        self.table
-            .key(name)
-            .expect("the checks name only keys of their table: each is read by a test")
+        self.table.key(name).expect("the checks name only keys of their table: each is read by a test")
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
@@ -93,8 +66,7 @@ impl<'a> Section<'a> {
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.entries
-            .is_some_and(|entries| entries.contains_key(name))
+        self.entries.is_some_and(|entries| entries.contains_key(name))
     }
 
     /// Whether a misspelt key stands for this one.
@@ -106,11 +78,7 @@ impl<'a> Section<'a> {
     pub(crate) fn require(&self, name: &str) -> Option<Value<'a>> {
         let value = self.get(name);
         if value.is_none() && !self.meant(name) {
-            let place = if self.title.is_empty() {
-                "the file"
-            } else {
-                &self.title
-            };
+            let place = if self.title.is_empty() { "the file" } else { &self.title };
             self.doc.missing(
                 self.span.clone(),
                 format!("{place} needs `{name}`"),
@@ -128,16 +96,10 @@ impl<'a> Section<'a> {
     }
 
     /// The value, or the default of the table. The default also stands in for a faulty value, so that checking can go on.
-    fn read<T>(
-        &self,
-        name: &str,
-        read: impl FnOnce(Value<'a>) -> Option<T>,
-        default: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> T {
-        self.get(name).and_then(read).unwrap_or_else(|| {
-            default(self.default(name))
-                .unwrap_or_else(|wrong| panic!("default of `{name}`: {}", wrong.message))
-        })
+    fn read<T>(&self, name: &str, read: impl FnOnce(Value<'a>) -> Option<T>, default: impl FnOnce(&str) -> Result<T, Wrong>) -> T {
+        self.get(name)
+            .and_then(read)
+            .unwrap_or_else(|| default(self.default(name)).unwrap_or_else(|wrong| panic!("default of `{name}`: {}", wrong.message)))
     }
 
     pub(crate) fn duration(&self, name: &str) -> Duration {
@@ -155,9 +117,7 @@ impl<'a> Section<'a> {
 
     /// The range of the key's entry fits `T`.
     pub(crate) fn integer<T: TryFrom<i64>>(&self, name: &str) -> T {
-        let value = self.read(name, Value::integer, |text| {
-            text.parse().map_err(|_| Wrong::new("not a number", ""))
-        });
+        let value = self.read(name, Value::integer, |text| text.parse().map_err(|_| Wrong::new("not a number", "")));
         T::try_from(value).unwrap_or_else(|_| panic!("the range of `{name}` does not fit its type"))
     }
 
@@ -172,16 +132,12 @@ impl<'a> Section<'a> {
 
     /// One of the words of the key's entry.
     pub(crate) fn choice(&self, name: &str) -> &'static str {
-        self.get(name)
-            .and_then(Value::choice)
-            .unwrap_or_else(|| self.default(name))
+        self.get(name).and_then(Value::choice).unwrap_or_else(|| self.default(name))
     }
 
     /// A text with a default.
     pub(crate) fn string(&self, name: &str) -> String {
-        self.get(name)
-            .and_then(Value::text)
-            .map_or_else(|| self.default(name).to_owned(), Text::into_string)
+        self.get(name).and_then(Value::text).map_or_else(|| self.default(name).to_owned(), Text::into_string)
     }
 
     /// A text that stands for a key, given on the command line.
@@ -191,9 +147,7 @@ impl<'a> Section<'a> {
 
     /// A table under this one; an absent one if it is not there.
     pub(crate) fn section(&self, name: &str, table: &'static Table) -> Section<'a> {
-        self.get(name)
-            .and_then(|value| value.section(table, self.under(name)))
-            .unwrap_or_else(|| Section::absent(self.doc, table))
+        self.get(name).and_then(|value| value.section(table, self.under(name))).unwrap_or_else(|| Section::absent(self.doc, table))
     }
 
     /// The header of a table under this one.

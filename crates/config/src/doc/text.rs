@@ -1,6 +1,5 @@
 //! A string of the file, given there or fetched.
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use super::{Doc, Span, Value};
@@ -13,7 +12,7 @@ pub(crate) struct Text<'a> {
     text: String,
     pub(super) origin: Origin,
     pub(super) kind: &'static Kind,
-    label: Cow<'a, str>,
+    label: String,
     doc: &'a Doc<'a>,
     span: Span,
 }
@@ -27,27 +26,13 @@ pub(super) enum Origin {
 
 impl<'a> Text<'a> {
     pub(super) fn new(value: &Value<'a>, text: String, origin: Origin) -> Self {
-        Self {
-            text,
-            origin,
-            kind: value.kind,
-            label: value.label.clone(),
-            doc: value.doc,
-            span: value.span(),
-        }
+        Self { text, origin, kind: value.kind, label: value.label.clone(), doc: value.doc, span: value.span() }
     }
 
     /// A part of the text that is no TOML.
     pub(super) fn argument(doc: &'a Doc<'a>, key: &'static Key, span: Span) -> Self {
         let text = doc.text[span.clone()].to_owned();
-        Self {
-            text,
-            origin: Origin::Written(Some(span.start)),
-            kind: &key.kind,
-            label: key.name.into(),
-            doc,
-            span,
-        }
+        Self { text, origin: Origin::Written(Some(span.start)), kind: &key.kind, label: key.name.into(), doc, span }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -99,10 +84,7 @@ impl<'a> Text<'a> {
             Origin::Written(inside) => {
                 let at = inside
                     .zip(wrong.at.filter(|at| !at.is_empty()))
-                    .map_or_else(
-                        || self.span(),
-                        |(start, at)| start + at.start..start + at.end,
-                    );
+                    .map_or_else(|| self.span(), |(start, at)| start + at.start..start + at.end);
                 self.doc.fault(at, wrong.message, wrong.hint);
             }
         }
@@ -118,15 +100,8 @@ impl<'a> Text<'a> {
     ) -> Option<T> {
         let too_small = least.is_ok_and(|least| value < least);
         if too_small || most.is_ok_and(|most| value > most) {
-            let hint = if too_small {
-                format!("the least is \"{min}\"")
-            } else {
-                format!("the most is \"{max}\"")
-            };
-            self.wrong(Wrong::new(
-                format!("{} must be from {min} to {max}", self.label),
-                hint,
-            ));
+            let hint = if too_small { format!("the least is \"{min}\"") } else { format!("the most is \"{max}\"") };
+            self.wrong(Wrong::new(format!("{} must be from {min} to {max}", self.label), hint));
             return None;
         }
         Some(value)
@@ -154,15 +129,11 @@ pub(super) fn from_file(path: &Path) -> Result<String, String> {
     }
     let file = std::fs::File::open(path).map_err(|why| why.to_string())?;
     let mut text = String::new();
-    file.take(LARGEST + 1)
-        .read_to_string(&mut text)
-        .map_err(|why| why.to_string())?;
+    file.take(LARGEST + 1).read_to_string(&mut text).map_err(|why| why.to_string())?;
     if text.len() as u64 > LARGEST {
         return Err("it is larger than 1 MiB".to_owned());
     }
-    let line = text.strip_suffix('\n').map_or(text.len(), |line| {
-        line.strip_suffix('\r').unwrap_or(line).len()
-    });
+    let line = text.strip_suffix('\n').map_or(text.len(), |line| line.strip_suffix('\r').unwrap_or(line).len());
     text.truncate(line);
     Ok(text)
 }

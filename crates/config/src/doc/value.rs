@@ -1,6 +1,5 @@
 //! What a key holds.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -21,27 +20,15 @@ pub(crate) struct Value<'a> {
     /// What it must be: the key's kind, or that of its items.
     pub(super) kind: &'static Kind,
     /// What messages call it.
-    pub(super) label: Cow<'a, str>,
+    pub(super) label: String,
     /// The key itself.
     at: Span,
     raw: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn of_key(
-        doc: &'a Doc<'a>,
-        key: &'static Key,
-        at: Span,
-        raw: &'a Spanned<DeValue<'a>>,
-    ) -> Self {
-        Self {
-            doc,
-            key,
-            kind: &key.kind,
-            label: format!("`{}`", key.name).into(),
-            at,
-            raw,
-        }
+    pub(super) fn of_key(doc: &'a Doc<'a>, key: &'static Key, at: Span, raw: &'a Spanned<DeValue<'a>>) -> Self {
+        Self { doc, key, kind: &key.kind, label: format!("`{}`", key.name), at, raw }
     }
 
     /// An item of the array that this value is.
@@ -50,27 +37,16 @@ impl<'a> Value<'a> {
             Kind::Array(item) | Kind::OneOrMany(item) => item,
             kind => kind,
         };
-        Self {
-            kind,
-            label: format!("an item of {}", self.label).into(),
-            raw,
-            ..self.clone()
-        }
+        Self { kind, label: format!("an item of {}", self.label), raw, ..self.clone() }
     }
 
     /// An entry of the table that this value is.
-    fn entry(&self, name: &Spanned<Cow<'a, str>>, raw: &'a Spanned<DeValue<'a>>) -> Self {
+    fn entry(&self, name: &Spanned<std::borrow::Cow<'a, str>>, raw: &'a Spanned<DeValue<'a>>) -> Self {
         let kind = match self.kind {
             Kind::Map(entry) => entry,
             kind => kind,
         };
-        Self {
-            kind,
-            label: shown(name.get_ref()).into(),
-            at: name.span(),
-            raw,
-            ..self.clone()
-        }
+        Self { kind, label: shown(name.get_ref()), at: name.span(), raw, ..self.clone() }
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -97,11 +73,7 @@ impl<'a> Value<'a> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        let message = format!(
-            "{} must be {}, not {found}",
-            self.label,
-            self.kind.describe()
-        );
+        let message = format!("{} must be {}, not {found}", self.label, self.kind.describe());
         self.fault(message, self.instead());
         None
     }
@@ -150,10 +122,7 @@ impl<'a> Value<'a> {
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
         let legal = number.filter(|number| (min..=max).contains(number));
         if legal.is_none() {
-            self.fault(
-                format!("{} must be from {min} to {max}", self.label),
-                format!("{integer} is not"),
-            );
+            self.fault(format!("{} must be from {min} to {max}", self.label), format!("{integer} is not"));
         }
         legal
     }
@@ -185,13 +154,7 @@ impl<'a> Value<'a> {
         let Kind::Duration(min, max) = *text.kind else {
             return Some(duration);
         };
-        text.within(
-            duration,
-            units::duration(min),
-            units::duration(max),
-            min,
-            max,
-        )
+        text.within(duration, units::duration(min), units::duration(max), min, max)
     }
 
     /// Within the range of the key's entry.
@@ -218,32 +181,20 @@ impl<'a> Value<'a> {
             }
             if planned.contains(&text) {
                 return Err(Wrong::new(
-                    format!(
-                        "{} is part of the language but not served by this version yet",
-                        shown(text)
-                    ),
+                    format!("{} is part of the language but not served by this version yet", shown(text)),
                     format!("this version serves {}", one_of(served)),
                 ));
             }
-            let hint = nearest(text, served.iter().copied()).map_or_else(
-                || format!("it is one of {}", one_of(served)),
-                |word| format!("did you mean \"{word}\"?"),
-            );
-            Err(Wrong::new(
-                format!("{label} can't be {}", shown(text)),
-                hint,
-            ))
+            let hint = nearest(text, served.iter().copied())
+                .map_or_else(|| format!("it is one of {}", one_of(served)), |word| format!("did you mean \"{word}\"?"));
+            Err(Wrong::new(format!("{label} can't be {}", shown(text)), hint))
         })
     }
 
     /// A text, written out or fetched.
     pub(crate) fn text(self) -> Option<Text<'a>> {
         match self.raw.get_ref() {
-            DeValue::String(text) => Some(Text::new(
-                &self,
-                text.clone().into_owned(),
-                Origin::Written(self.inside(text)),
-            )),
+            DeValue::String(text) => Some(Text::new(&self, text.clone().into_owned(), Origin::Written(self.inside(text)))),
             DeValue::Table(table) => match secret_source(table) {
                 Some((kind, name)) => self.fetch(kind, name),
                 None => self.mismatch(),
@@ -254,8 +205,9 @@ impl<'a> Value<'a> {
 
     /// As [`Value::text`], and starred out wherever this text would be shown.
     pub(crate) fn secret(self) -> Option<Text<'a>> {
-        if let DeValue::String(_) = self.raw.get_ref() {
-            self.doc.masked.borrow_mut().push(self.span());
+        let fetched = matches!(self.raw.get_ref(), DeValue::Table(table) if secret_source(table).is_some());
+        if !fetched {
+            self.doc.hide(self.span());
         }
         let mut text = self.text()?;
         if let Origin::Written(_) = text.origin {
@@ -269,29 +221,19 @@ impl<'a> Value<'a> {
             self.doc.fault(
                 name.span(),
                 format!("`{kind}` takes a string"),
-                format!(
-                    "as in {{ {kind} = \"{}\" }}",
-                    if kind == "env" { "TOKEN" } else { "token.txt" }
-                ),
+                format!("as in {{ {kind} = \"{}\" }}", if kind == "env" { "TOKEN" } else { "token.txt" }),
             );
             return None;
         };
         let (fetched, origin) = if kind == "env" {
-            (
-                from_environment(given),
-                format!("the environment variable {}", shown(given)),
-            )
+            (from_environment(given), format!("the environment variable {}", shown(given)))
         } else {
-            (
-                from_file(&self.doc.folder.join(given)),
-                format!("the file {}", shown(given)),
-            )
+            (from_file(&self.doc.folder.join(given)), format!("the file {}", shown(given)))
         };
         match fetched {
             Ok(text) => Some(Text::new(&self, text, Origin::Fetched(origin))),
             Err(why) => {
-                self.doc
-                    .fault(name.span(), format!("{origin} can't be read"), why);
+                self.doc.fault(name.span(), format!("{origin} can't be read"), why);
                 None
             }
         }
@@ -301,10 +243,7 @@ impl<'a> Value<'a> {
     fn inside(&self, text: &str) -> Option<usize> {
         let span = self.span();
         let raw = self.doc.text.get(span.clone())?;
-        [1, 3, 4]
-            .into_iter()
-            .find(|quotes| raw.get(*quotes..quotes + text.len()) == Some(text))
-            .map(|quotes| span.start + quotes)
+        [1, 3, 4].into_iter().find(|quotes| raw.get(*quotes..quotes + text.len()) == Some(text)).map(|quotes| span.start + quotes)
     }
 
     /// The items of an array.
@@ -328,18 +267,8 @@ impl<'a> Value<'a> {
         let DeValue::Table(table) = self.raw.get_ref() else {
             return self.mismatch();
         };
-        let mut entries: Vec<_> = table
-            .iter()
-            .map(|(name, raw)| {
-                (
-                    Name {
-                        text: name.get_ref(),
-                        span: name.span(),
-                    },
-                    self.entry(name, raw),
-                )
-            })
-            .collect();
+        let mut entries: Vec<_> =
+            table.iter().map(|(name, raw)| (Name { text: name.get_ref(), span: name.span() }, self.entry(name, raw))).collect();
         entries.sort_by_key(|(name, _)| name.span.start);
         Some(entries)
     }
@@ -347,9 +276,7 @@ impl<'a> Value<'a> {
     /// It as a table of the language.
     pub(crate) fn section(&self, table: &'static Table, title: String) -> Option<Section<'a>> {
         match self.raw.get_ref() {
-            DeValue::Table(entries) => {
-                Some(Section::open(self.doc, table, title, self.span(), entries))
-            }
+            DeValue::Table(entries) => Some(Section::open(self.doc, table, title, self.span(), entries)),
             _ => self.mismatch(),
         }
     }

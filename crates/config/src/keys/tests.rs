@@ -5,13 +5,8 @@ use super::*;
 
 /// A file around one line of `table`, and whatever else that line needs.
 fn file(table: &Table, key: &Key, value: &str) -> String {
-    let others = table
-        .keys
-        .iter()
-        .filter(|other| matches!(other.default, Default::Required) && other.name != key.name);
-    let mut lines: Vec<String> = others
-        .map(|other| format!("{} = {}", other.name, other.example))
-        .collect();
+    let others = table.keys.iter().filter(|other| matches!(other.default, Default::Required) && other.name != key.name);
+    let mut lines: Vec<String> = others.map(|other| format!("{} = {}", other.name, other.example)).collect();
     let http_probe = table.path == HEALTH.path && matches!(key.name, "host" | "status");
     lines.extend(http_probe.then(|| "path = \"/\"".to_owned()));
     lines.push(format!("{} = {value}", key.name));
@@ -23,9 +18,8 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
     let route = "[[route]]\npool = \"api\"\n";
     match table.path {
         "" if FULL.contains(&key.name) => {
-            let parts = [("listener", listener), ("route", route), ("pool", pool)]
-                .into_iter()
-                .filter(|(part, _)| *part != key.name);
+            let parts =
+                [("listener", listener), ("route", route), ("pool", pool)].into_iter().filter(|(part, _)| *part != key.name);
             lines + "\n" + &parts.map(|(_, text)| text).collect::<String>()
         }
         "" => match key.name {
@@ -51,20 +45,14 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
         "pool.NAME.backends" => {
             format!("{listener}{route}[pool.api]\n[[pool.api.backends]]\n{lines}")
         }
-        path => format!(
-            "{listener}{route}{pool}[{}]\n{lines}",
-            path.replace("NAME", "api")
-        ),
+        path => format!("{listener}{route}{pool}[{}]\n{lines}", path.replace("NAME", "api")),
     }
 }
 
 const FULL: [&str; 3] = ["listener", "route", "pool"];
 
 fn served() -> impl Iterator<Item = (&'static Table, &'static Key)> {
-    TABLES
-        .iter()
-        .flat_map(|table| table.keys.iter().map(move |key| (*table, key)))
-        .filter(|(_, key)| !key.is_planned())
+    TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (*table, key))).filter(|(_, key)| !key.is_planned())
 }
 
 #[test]
@@ -88,12 +76,7 @@ fn every_key_is_read() {
         let text = file(table, key, "1979-05-27");
         let report = crate::parse("evenkeel.toml", &text).expect_err(&text);
         let at = text.find("1979").unwrap();
-        assert!(
-            report.faults().iter().any(|fault| fault.span.start == at),
-            "[{}] {} is not read:\n{text}",
-            table.path,
-            key.name
-        );
+        assert!(report.faults().iter().any(|fault| fault.span.start == at), "[{}] {} is not read:\n{text}", table.path, key.name);
     }
 }
 
@@ -103,13 +86,7 @@ fn every_planned_key_is_refused_as_such() {
         for key in table.keys.iter().filter(|key| key.is_planned()) {
             let text = file(table, key, "1");
             let report = crate::parse("evenkeel.toml", &text).expect_err(&text);
-            assert!(
-                report.to_string().contains(&format!(
-                    "`{}` is part of the language but not served",
-                    key.name
-                )),
-                "{report}"
-            );
+            assert!(report.to_string().contains(&format!("`{}` is part of the language but not served", key.name)), "{report}");
         }
     }
 }
@@ -118,22 +95,12 @@ fn every_planned_key_is_refused_as_such() {
 fn names_and_aliases_are_unambiguous_and_documented() {
     for table in TABLES {
         let mut names: Vec<_> = table.keys.iter().map(|key| key.name).collect();
-        names.extend(
-            table
-                .keys
-                .iter()
-                .flat_map(|key| key.aliases)
-                .filter(|alias| table.key(alias).is_none()),
-        );
+        names.extend(table.keys.iter().flat_map(|key| key.aliases).filter(|alias| table.key(alias).is_none()));
         names.sort_unstable();
         for pair in names.windows(2) {
             assert_ne!(pair[0], pair[1], "in [{}]", table.path);
         }
-        assert!(
-            table.keys.iter().all(|key| key.doc.ends_with('.')),
-            "[{}]",
-            table.path
-        );
+        assert!(table.keys.iter().all(|key| key.doc.ends_with('.')), "[{}]", table.path);
     }
 }
 

@@ -149,6 +149,7 @@ impl Exchange<'_> {
         let (waiting, progress) = (down.waiting, down.steps.wrapping_add(conn.scratch.up.steps));
         if *steps != progress {
             *steps = progress;
+            self.closing = self.closing.map(|_| self.now());
             let patience = if waiting == Waiting::Sink { WRITE_STALL } else { route.idle };
             self.arm(self.now() + patience);
         }

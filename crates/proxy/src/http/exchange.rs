@@ -156,6 +156,8 @@ pub(super) struct Exchange<'c> {
     pub(super) deadline: Nanos,
     /// Bytes from the start of the head that stay in the buffer: the head's, and the body's while it's held for another attempt.
     pub(super) keep: usize,
+    /// When the client said that it sends nothing more: it may be gone, or wait for the answer.
+    pub(super) closing: Option<Nanos>,
     /// Part of the body may be with the pump and no longer in the buffer.
     body_pumped: bool,
     pub(super) at: Option<Place>,
@@ -177,6 +179,7 @@ impl<'c> Exchange<'c> {
             route: None,
             deadline: Nanos::MAX,
             keep,
+            closing: None,
             body_pumped: false,
             at: None,
             attempts: 0,
@@ -412,7 +415,11 @@ impl<'c> Exchange<'c> {
             Some(stream) => stream,
             None => self.dial(backend, route.connect).await?,
         };
-        let mut up = Upstream::new(stream, self.conn.worker.buffers.take(), reused, begun, in_flight);
+        let buffer = self.conn.worker.buffers.take().map_err(|e| {
+            tracing::error!("no memory for an exchange: {e}");
+            Trouble::Final(Reason::Internal)
+        })?;
+        let mut up = Upstream::new(stream, buffer, reused, begun, in_flight);
         up.buffer.hold();
         self.start_request(backend, route);
         match self.hear(&mut up, route).await {

@@ -25,16 +25,7 @@ pub(super) fn serve(stream: Arc<TcpStream>, shared: &Shared) {
     let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));
     let _ = stream.set_nodelay(true);
     let life = shared.life.load(Ordering::SeqCst);
-    let mut conn = Conn {
-        stream,
-        shared,
-        life,
-        pending: Vec::new(),
-        number: 0,
-        turn: 0,
-        index: 0,
-        read: Read_::default(),
-    };
+    let mut conn = Conn { stream, shared, life, pending: Vec::new(), number: 0, turn: 0, index: 0, read: Read_::default() };
     while conn.exchange().is_continue() {}
 }
 
@@ -207,10 +198,7 @@ impl Conn<'_> {
         self.note(|exchange| {
             exchange.complete = true;
             exchange.total -= extra as u64;
-            let kept = exchange
-                .bytes
-                .len()
-                .min(usize::try_from(exchange.total).unwrap_or(usize::MAX));
+            let kept = exchange.bytes.len().min(usize::try_from(exchange.total).unwrap_or(usize::MAX));
             exchange.bytes.truncate(kept);
         });
         ON
@@ -228,9 +216,7 @@ impl Conn<'_> {
             exchange.body_length += data.len() as u64;
             exchange.checksum.update(&data);
             let room = Exchange::KEPT.saturating_sub(exchange.body.len());
-            exchange
-                .body
-                .extend_from_slice(&data[..data.len().min(room)]);
+            exchange.body.extend_from_slice(&data[..data.len().min(room)]);
         });
         ON
     }
@@ -239,9 +225,7 @@ impl Conn<'_> {
         while !bytes.is_empty() {
             match (&*self.stream).write(bytes) {
                 Ok(n) => bytes = &bytes[n..],
-                Err(e)
-                    if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-                        && !self.is_over() => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) && !self.is_over() => {}
                 Err(_) => return END,
             }
         }
@@ -266,12 +250,12 @@ impl Conn<'_> {
         };
         let body_wanted = !head.line.starts_with("HEAD ");
         match answer {
-            Answer::Stream { length, chunked } => {
-                self.stream_body(*length, *chunked, body_wanted)?
-            }
+            Answer::Stream { length, chunked } => self.stream_body(*length, *chunked, body_wanted)?,
             Answer::Json | Answer::Checksum => {
                 let json = self.describe(&head, *answer == Answer::Checksum);
-                let mut out = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", json.len()).into_bytes();
+                let mut out =
+                    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", json.len())
+                        .into_bytes();
                 out.extend_from_slice(if body_wanted { json.as_bytes() } else { b"" });
                 self.write(&out)?;
             }
@@ -293,11 +277,7 @@ impl Conn<'_> {
     }
 
     fn stream_body(&mut self, length: u64, chunked: bool, wanted: bool) -> Flow {
-        let framing = if chunked {
-            "Transfer-Encoding: chunked".to_owned()
-        } else {
-            format!("Content-Length: {length}")
-        };
+        let framing = if chunked { "Transfer-Encoding: chunked".to_owned() } else { format!("Content-Length: {length}") };
         self.write(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes())?;
         if !wanted {
             return ON;
@@ -305,9 +285,7 @@ impl Conn<'_> {
         let mut piece = vec![0; 32 << 10];
         let mut at = 0;
         while at < length {
-            let n = usize::try_from(length - at)
-                .unwrap_or(usize::MAX)
-                .min(piece.len());
+            let n = usize::try_from(length - at).unwrap_or(usize::MAX).min(piece.len());
             body_bytes(at, &mut piece[..n]);
             if chunked {
                 self.write(format!("{n:x}\r\n").as_bytes())?;
@@ -318,11 +296,7 @@ impl Conn<'_> {
             }
             at += n as u64;
         }
-        if chunked {
-            self.write(b"0\r\n\r\n")
-        } else {
-            ON
-        }
+        if chunked { self.write(b"0\r\n\r\n") } else { ON }
     }
 
     fn echo(&mut self) -> Flow {
@@ -337,9 +311,7 @@ impl Conn<'_> {
 
     fn close(&mut self) -> Flow {
         let _ = self.stream.shutdown(Shutdown::Write);
-        let _ = self
-            .stream
-            .set_read_timeout(Some(Duration::from_millis(500)));
+        let _ = self.stream.set_read_timeout(Some(Duration::from_millis(500)));
         // Unread bytes would turn our close into a reset. They are not recorded: the script did not ask to read them.
         let mut rest = [0; 4096];
         while matches!((&*self.stream).read(&mut rest), Ok(n) if n > 0) {}

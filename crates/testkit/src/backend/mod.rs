@@ -71,10 +71,7 @@ pub struct Agenda {
 impl Agenda {
     /// Nothing special to do; every exchange by `default`.
     pub fn new(default: Script) -> Arc<Self> {
-        Arc::new(Self {
-            next: Mutex::default(),
-            default: Mutex::new(default),
-        })
+        Arc::new(Self { next: Mutex::default(), default: Mutex::new(default) })
     }
 
     /// Adds a script for one exchange yet to begin.
@@ -93,9 +90,7 @@ impl Agenda {
     }
 
     fn take(&self) -> Script {
-        lock(&self.next)
-            .pop_front()
-            .unwrap_or_else(|| lock(&self.default).clone())
+        lock(&self.next).pop_front().unwrap_or_else(|| lock(&self.default).clone())
     }
 }
 
@@ -148,17 +143,8 @@ impl Recording {
             deaf: AtomicBool::new(true),
         });
         let held = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let address = held
-            .local_addr()
-            .ok()
-            .and_then(|a| a.as_socket())
-            .expect("a bound socket has an address");
-        let mut backend = Self {
-            shared,
-            address,
-            listening: None,
-            held: Some(held),
-        };
+        let address = held.local_addr().ok().and_then(|a| a.as_socket()).expect("a bound socket has an address");
+        let mut backend = Self { shared, address, listening: None, held: Some(held) };
         backend.restart();
         backend
     }
@@ -195,10 +181,7 @@ impl Recording {
 
     /// The exchanges that began after there were `mark` of them ([`Recording::count`]).
     pub fn since(&self, mark: usize) -> Vec<Exchange> {
-        lock(&self.shared.exchanges)
-            .get(mark..)
-            .unwrap_or_default()
-            .to_vec()
+        lock(&self.shared.exchanges).get(mark..).unwrap_or_default().to_vec()
     }
 
     /// Connections accepted so far, health checks included.
@@ -208,10 +191,7 @@ impl Recording {
 
     /// Connections open now.
     pub fn open_connections(&self) -> usize {
-        lock(&self.shared.live)
-            .values()
-            .filter(|c| c.strong_count() > 0)
-            .count()
+        lock(&self.shared.live).values().filter(|c| c.strong_count() > 0).count()
     }
 
     /// Waits until the exchanges satisfy `test`; false when they do not in time.
@@ -223,12 +203,7 @@ impl Recording {
             if left.is_zero() {
                 return false;
             }
-            exchanges = self
-                .shared
-                .changed
-                .wait_timeout(exchanges, left)
-                .expect("no panic while held")
-                .0;
+            exchanges = self.shared.changed.wait_timeout(exchanges, left).expect("no panic while held").0;
         }
         true
     }
@@ -311,21 +286,15 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         live.insert(id, Arc::downgrade(&stream));
         drop(live);
         let shared = Arc::clone(shared);
-        let spawned = thread::Builder::new()
-            .stack_size(256 << 10)
-            .spawn(move || connection::serve(stream, &shared));
+        let spawned = thread::Builder::new().stack_size(256 << 10).spawn(move || connection::serve(stream, &shared));
         drop(spawned.expect("a thread"));
     }
 }
 
 fn bound(address: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
-    socket
-        .set_reuse_address(true)
-        .expect("an option of every TCP socket");
-    socket
-        .bind(&address.into())
-        .unwrap_or_else(|e| panic!("no backend at {address}: {e}"));
+    socket.set_reuse_address(true).expect("an option of every TCP socket");
+    socket.bind(&address.into()).unwrap_or_else(|e| panic!("no backend at {address}: {e}"));
     socket
 }
 
@@ -345,11 +314,7 @@ impl Refusing {
 
     /// The address.
     pub fn address(&self) -> SocketAddr {
-        self.0
-            .local_addr()
-            .ok()
-            .and_then(|a| a.as_socket())
-            .expect("a bound socket has an address")
+        self.0.local_addr().ok().and_then(|a| a.as_socket()).expect("a bound socket has an address")
     }
 }
 
@@ -365,26 +330,17 @@ impl Clogging {
     pub fn start() -> Self {
         let listener = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
         listener.listen(8).expect("a bound socket can listen");
-        Self {
-            listener,
-            fillers: Mutex::default(),
-        }
+        Self { listener, fillers: Mutex::default() }
     }
 
     /// The address.
     pub fn address(&self) -> SocketAddr {
-        self.listener
-            .local_addr()
-            .ok()
-            .and_then(|a| a.as_socket())
-            .expect("a bound socket has an address")
+        self.listener.local_addr().ok().and_then(|a| a.as_socket()).expect("a bound socket has an address")
     }
 
     /// Takes up the room that is left: from now on connecting neither succeeds nor fails.
     pub fn clog(&self) {
-        while let Ok(stream) =
-            TcpStream::connect_timeout(&self.address(), Duration::from_millis(100))
-        {
+        while let Ok(stream) = TcpStream::connect_timeout(&self.address(), Duration::from_millis(100)) {
             lock(&self.fillers).push(stream);
         }
     }

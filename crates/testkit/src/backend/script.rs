@@ -71,10 +71,7 @@ impl Script {
 
     /// Reads the request and writes these bytes in pieces.
     pub fn in_pieces(size: usize, pause: Duration, bytes: impl Into<Vec<u8>>) -> Self {
-        Self(vec![
-            Step::ReadRequest,
-            Step::WritePieces(size, pause, bytes.into()),
-        ])
+        Self(vec![Step::ReadRequest, Step::WritePieces(size, pause, bytes.into())])
     }
 
     /// Accepts and says nothing, ever.
@@ -105,54 +102,27 @@ impl Script {
     /// Reads the request, writes the first bytes of an answer, then resets.
     pub fn reset_after_written(answer: &[u8], bytes: usize) -> Self {
         // The pause lets the bytes be read before the RST overtakes them.
-        Self(vec![
-            Step::ReadRequest,
-            Step::Write(answer[..bytes].to_vec()),
-            Step::Pause(Duration::from_millis(3)),
-            Step::Reset,
-        ])
+        Self(vec![Step::ReadRequest, Step::Write(answer[..bytes].to_vec()), Step::Pause(Duration::from_millis(3)), Step::Reset])
     }
 
     /// Reads the request, writes the first bytes of an answer, then closes.
     pub fn close_after_written(answer: &[u8], bytes: usize) -> Self {
-        Self(vec![
-            Step::ReadRequest,
-            Step::Write(answer[..bytes].to_vec()),
-            Step::Close,
-        ])
+        Self(vec![Step::ReadRequest, Step::Write(answer[..bytes].to_vec()), Step::Close])
     }
 
     /// Reads the request, writes the first bytes of an answer, then nothing more.
     pub fn stall_after_written(answer: &[u8], bytes: usize) -> Self {
-        Self(vec![
-            Step::ReadRequest,
-            Step::Write(answer[..bytes].to_vec()),
-            Step::Stall,
-        ])
+        Self(vec![Step::ReadRequest, Step::Write(answer[..bytes].to_vec()), Step::Stall])
     }
 
     /// Answers once the head was read, before the body is, and goes on reading nothing.
     pub fn early(answer: impl Into<Vec<u8>>) -> Self {
-        Self(vec![
-            Step::ReadHead,
-            Step::Write(answer.into()),
-            Step::Stall,
-        ])
+        Self(vec![Step::ReadHead, Step::Write(answer.into()), Step::Stall])
     }
 
     /// Answers, then after a pause writes bytes nobody asked for on the idle connection.
-    pub fn then_on_idle(
-        answer: impl Into<Vec<u8>>,
-        pause: Duration,
-        unasked: impl Into<Vec<u8>>,
-    ) -> Self {
-        Self(vec![
-            Step::ReadRequest,
-            Step::Write(answer.into()),
-            Step::Pause(pause),
-            Step::Write(unasked.into()),
-            Step::ReadToEnd,
-        ])
+    pub fn then_on_idle(answer: impl Into<Vec<u8>>, pause: Duration, unasked: impl Into<Vec<u8>>) -> Self {
+        Self(vec![Step::ReadRequest, Step::Write(answer.into()), Step::Pause(pause), Step::Write(unasked.into()), Step::ReadToEnd])
     }
 
     /// A script from the lines of a case file.
@@ -163,11 +133,7 @@ impl Script {
     /// # Errors
     /// Names the line it does not understand.
     pub fn parse(lines: &[String]) -> Result<Self, String> {
-        lines
-            .iter()
-            .map(|line| step(line).map_err(|e| format!("backend step {line:?}: {e}")))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        lines.iter().map(|line| step(line).map_err(|e| format!("backend step {line:?}: {e}"))).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -181,16 +147,8 @@ fn step(line: &str) -> Result<Step, String> {
         ("write", text) => Step::Write(unescape(text)?),
         ("pieces", rest) => {
             let mut words = rest.splitn(3, ' ');
-            let size = words
-                .next()
-                .and_then(|n| n.parse().ok())
-                .filter(|&n| n > 0)
-                .ok_or("pieces of what size?")?;
-            Step::WritePieces(
-                size,
-                duration(words.next().unwrap_or_default())?,
-                unescape(words.next().unwrap_or_default())?,
-            )
+            let size = words.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0).ok_or("pieces of what size?")?;
+            Step::WritePieces(size, duration(words.next().unwrap_or_default())?, unescape(words.next().unwrap_or_default())?)
         }
         ("answer", "") => Step::Respond(Answer::Json),
         ("pause", time) => Step::Pause(duration(time)?),
@@ -207,11 +165,7 @@ fn step(line: &str) -> Result<Step, String> {
 /// # Errors
 /// On anything else.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let number = |digits: &str| {
-        digits
-            .parse::<u64>()
-            .map_err(|_| format!("{text:?} is no duration such as 50ms or 2s"))
-    };
+    let number = |digits: &str| digits.parse::<u64>().map_err(|_| format!("{text:?} is no duration such as 50ms or 2s"));
     match text.strip_suffix("ms") {
         Some(digits) => number(digits).map(Duration::from_millis),
         None => number(text.strip_suffix('s').unwrap_or("")).map(Duration::from_secs),

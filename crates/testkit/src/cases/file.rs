@@ -132,17 +132,7 @@ pub struct SeenRequests {
 impl Case {
     /// All bytes the client sends.
     pub fn bytes(&self) -> Vec<u8> {
-        self.send
-            .iter()
-            .flat_map(|piece| {
-                if let Piece::Bytes(bytes) = piece {
-                    bytes.as_slice()
-                } else {
-                    &[]
-                }
-            })
-            .copied()
-            .collect()
+        self.send.iter().flat_map(|piece| if let Piece::Bytes(bytes) = piece { bytes.as_slice() } else { &[] }).copied().collect()
     }
 
     /// Whether it is to be cut at every offset.
@@ -152,10 +142,7 @@ impl Case {
 
     /// The same input twice is not two cases.
     fn says_the_same(&self, other: &Self) -> bool {
-        self.send == other.send
-            && self.backend == other.backend
-            && self.config == other.config
-            && self.finish == other.finish
+        self.send == other.send && self.backend == other.backend && self.config == other.config && self.finish == other.finish
     }
 
     /// Puts the short forms into the long ones.
@@ -173,8 +160,7 @@ impl Case {
         if !self.refuse.is_empty() {
             self.expect.status.clone_from(&self.refuse);
             self.expect.closed = Some(true);
-            self.seen
-                .get_or_insert_with(|| Seen::Word("nothing".to_owned()));
+            self.seen.get_or_insert_with(|| Seen::Word("nothing".to_owned()));
             self.expect.has.push("Connection: close".to_owned());
         }
         if let Some(Seen::Word(word)) = &self.seen
@@ -199,18 +185,13 @@ fn default_config() -> String {
 /// On a file that is wrong: a test that cannot be read must not pass.
 pub fn load(dir: &Path) -> Vec<Case> {
     let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
-    let mut paths: Vec<_> = entries
-        .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
-        .collect();
+    let mut paths: Vec<_> =
+        entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
     paths.sort();
     let mut cases = Vec::new();
     let mut faults = Vec::new();
     for path in &paths {
-        match fs::read_to_string(path)
-            .map_err(|e| e.to_string())
-            .and_then(|text| parse(&text))
-        {
+        match fs::read_to_string(path).map_err(|e| e.to_string()).and_then(|text| parse(&text)) {
             Ok(mut more) => cases.append(&mut more),
             Err(fault) => faults.push(format!("{}: {fault}", path.display())),
         }
@@ -226,42 +207,22 @@ pub fn load(dir: &Path) -> Vec<Case> {
 pub fn parse(text: &str) -> Result<Vec<Case>, String> {
     let file: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
     let row = file.get("row").and_then(Value::as_str).unwrap_or_default();
-    let cases = file
-        .get("case")
-        .and_then(Value::as_array)
-        .ok_or("no [[case]]")?;
+    let cases = file.get("case").and_then(Value::as_array).ok_or("no [[case]]")?;
     let mut out: Vec<Case> = Vec::new();
     let mut faults = Vec::new();
     for case in cases {
         for case in vary(case)? {
-            let name = case
-                .get("name")
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            match case
-                .try_into::<Case>()
-                .map_err(|e| e.to_string())
-                .and_then(|case| case.settle(row))
-            {
+            let name = case.get("name").map(ToString::to_string).unwrap_or_default();
+            match case.try_into::<Case>().map_err(|e| e.to_string()).and_then(|case| case.settle(row)) {
                 Err(fault) => faults.push(format!("case {name}: {fault}")),
-                Ok(case)
-                    if out
-                        .iter()
-                        .any(|other| other.name == case.name || other.says_the_same(&case)) =>
-                {
-                    faults.push(format!(
-                        "case {name}: its name or its very input is there already"
-                    ));
+                Ok(case) if out.iter().any(|other| other.name == case.name || other.says_the_same(&case)) => {
+                    faults.push(format!("case {name}: its name or its very input is there already"));
                 }
                 Ok(case) => out.push(case),
             }
         }
     }
-    if faults.is_empty() {
-        Ok(out)
-    } else {
-        Err(faults.join("\n"))
-    }
+    if faults.is_empty() { Ok(out) } else { Err(faults.join("\n")) }
 }
 
 /// One case for each entry of `vary`.
@@ -275,15 +236,9 @@ fn vary(case: &Value) -> Result<Vec<Value>, String> {
     let named = |value: &Value| -> Result<Value, String> {
         let words = match value {
             Value::String(text) => vec![("v".to_owned(), text.clone())],
-            Value::Table(table) => table
-                .iter()
-                .map(|(k, v)| {
-                    (
-                        k.clone(),
-                        v.as_str().map_or_else(|| v.to_string(), str::to_owned),
-                    )
-                })
-                .collect(),
+            Value::Table(table) => {
+                table.iter().map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect()
+            }
             _ => return Err("`vary` holds texts or tables".to_owned()),
         };
         let mut case = base.clone();
@@ -320,12 +275,9 @@ pub fn unescape(text: &str) -> Result<Vec<u8>, String> {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         if let Some((inner, after)) = rest.strip_prefix("{{").and_then(|r| r.split_once("}}")) {
-            let (what, times) = inner
-                .rsplit_once('*')
-                .ok_or_else(|| format!("{{{{{inner}}}}} is neither varied nor a repetition"))?;
-            let times: usize = times
-                .parse()
-                .map_err(|_| format!("{{{{{inner}}}}}: how often?"))?;
+            let (what, times) =
+                inner.rsplit_once('*').ok_or_else(|| format!("{{{{{inner}}}}} is neither varied nor a repetition"))?;
+            let times: usize = times.parse().map_err(|_| format!("{{{{{inner}}}}}: how often?"))?;
             out.extend(unescape(what)?.repeat(times));
             rest = after;
         } else if c == '\\' {
@@ -352,10 +304,7 @@ fn escape<'a>(rest: &'a str, out: &mut Vec<u8>) -> Result<&'a str, String> {
             return Ok(&rest[3..]);
         }
         other => {
-            return Err(format!(
-                "no escape \\{}",
-                other.map_or_else(String::new, String::from)
-            ));
+            return Err(format!("no escape \\{}", other.map_or_else(String::new, String::from)));
         }
     });
     Ok(chars.as_str())
@@ -386,11 +335,7 @@ fn scripts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Vec<String>>
     // A list of texts is one script, a list of lists several.
     if lists.iter().all(|list| matches!(list, OneOrMany::One(_))) {
         let script: Vec<String> = lists.into_iter().flat_map(Vec::from).collect();
-        return Ok(if script.is_empty() {
-            vec![]
-        } else {
-            vec![script]
-        });
+        return Ok(if script.is_empty() { vec![] } else { vec![script] });
     }
     Ok(lists.into_iter().map(Into::into).collect())
 }
@@ -404,10 +349,7 @@ enum RawPiece {
 
 fn pieces<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Piece>, D::Error> {
     let raw: Vec<RawPiece> = OneOrMany::deserialize(from)?.into();
-    raw.into_iter()
-        .map(piece)
-        .collect::<Result<_, _>>()
-        .map_err(serde::de::Error::custom)
+    raw.into_iter().map(piece).collect::<Result<_, _>>().map_err(serde::de::Error::custom)
 }
 
 fn piece(raw: RawPiece) -> Result<Piece, String> {
@@ -419,18 +361,13 @@ fn piece(raw: RawPiece) -> Result<Piece, String> {
         Some(("pause", time)) => crate::backend::duration(time).map(Piece::Pause),
         Some(("wait", text)) => unescape(text).map(Piece::Wait),
         Some(("hex", digits)) => hex(digits).map(Piece::Bytes),
-        _ => Err(format!(
-            "{step:?}: a piece is a text, {{ pause = }}, {{ wait = }} or {{ hex = }}"
-        )),
+        _ => Err(format!("{step:?}: a piece is a text, {{ pause = }}, {{ wait = }} or {{ hex = }}")),
     }
 }
 
 fn hex(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let byte = |pair: &[char]| {
-        u8::from_str_radix(&pair.iter().collect::<String>(), 16)
-            .map_err(|_| format!("hex {pair:?}"))
-    };
+    let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).map_err(|_| format!("hex {pair:?}"));
     digits.chunks(2).map(byte).collect()
 }
 
@@ -441,10 +378,7 @@ mod tests {
 
     #[test]
     fn texts_know_their_escapes() {
-        assert_eq!(
-            unescape(r"a\r\n\x00\0\\{{ab*3}}ü").unwrap(),
-            "a\r\n\0\0\\abababü".as_bytes()
-        );
+        assert_eq!(unescape(r"a\r\n\x00\0\\{{ab*3}}ü").unwrap(), "a\r\n\0\0\\abababü".as_bytes());
         assert!(unescape(r"\q").is_err());
         assert!(unescape("{{v}}").is_err());
     }
@@ -470,20 +404,10 @@ mod tests {
             "#,
         )
         .unwrap();
+        assert_eq!(cases.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["x [5]", "x [6]", "path /a/../b"]);
+        assert_eq!(cases[1].bytes(), b"GET / HTTP/1.1\r\nContent-Length: 6\r\n\r\n");
         assert_eq!(
-            cases.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(),
-            ["x [5]", "x [6]", "path /a/../b"]
-        );
-        assert_eq!(
-            cases[1].bytes(),
-            b"GET / HTTP/1.1\r\nContent-Length: 6\r\n\r\n"
-        );
-        assert_eq!(
-            (
-                cases[1].expect.status.as_slice(),
-                cases[1].expect.closed,
-                cases[1].row.as_str()
-            ),
+            (cases[1].expect.status.as_slice(), cases[1].expect.closed, cases[1].row.as_str()),
             (&[400][..], Some(true), "A1")
         );
         assert!(matches!(&cases[1].seen, Some(Seen::Word(word)) if word == "nothing"));
@@ -493,9 +417,7 @@ mod tests {
 
     #[test]
     fn a_case_that_says_nothing_new_or_something_unknown_is_refused() {
-        assert!(
-            parse("[[case]]\nname = 'a'\nsend = 'x'\n[[case]]\nname = 'b'\nsend = 'x'\n").is_err()
-        );
+        assert!(parse("[[case]]\nname = 'a'\nsend = 'x'\n[[case]]\nname = 'b'\nsend = 'x'\n").is_err());
         assert!(parse("[[case]]\nname = 'a'\nsend = 'x'\nexpct = {}\n").is_err());
         assert!(parse("[[case]]\nname = 'a'\nsend = 'x'\nbackend = ['dance']\n").is_err());
     }

@@ -56,11 +56,7 @@ impl Load {
             // Spread over the gap, so that the rate is steady from the start.
             thread::spawn(move || client.run(gap * n / clients, gap))
         });
-        Self {
-            threads: threads.collect(),
-            tally,
-            stop,
-        }
+        Self { threads: threads.collect(), tally, stop }
     }
 
     /// What it has met so far.
@@ -137,10 +133,7 @@ impl Client {
         match outcome {
             Ok(backend) => {
                 tally.ok += 1;
-                *tally
-                    .by_backend
-                    .entry(backend.unwrap_or_else(|| "?".to_owned()))
-                    .or_default() += 1;
+                *tally.by_backend.entry(backend.unwrap_or_else(|| "?".to_owned())).or_default() += 1;
                 tally.latencies.push(due.elapsed());
             }
             Err(error) => tally.errors.push(error),

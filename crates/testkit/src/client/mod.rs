@@ -69,11 +69,7 @@ impl Connection {
     fn from_stream(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream,
-            received: Vec::new(),
-            end: None,
-        })
+        Ok(Self { stream, received: Vec::new(), end: None })
     }
 
     /// The address we speak from.
@@ -81,9 +77,7 @@ impl Connection {
     /// # Panics
     /// Never on a connected socket.
     pub fn local(&self) -> SocketAddr {
-        self.stream
-            .local_addr()
-            .expect("a connected socket has an address")
+        self.stream.local_addr().expect("a connected socket has an address")
     }
 
     /// The socket, for what is not done here.
@@ -141,9 +135,7 @@ impl Connection {
             if self.end.is_some() || left.is_zero() {
                 return false;
             }
-            let _ = self
-                .stream
-                .set_read_timeout(Some(left.max(Duration::from_millis(1))));
+            let _ = self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))));
             self.read_once();
         }
     }
@@ -160,12 +152,7 @@ impl Connection {
         match (&self.stream).read(&mut buf) {
             Ok(0) => self.end = Some(End::Closed),
             Ok(n) => self.received.extend_from_slice(&buf[..n]),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
-            {
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
                 return false;
             }
             Err(_) => self.end = Some(End::Reset),
@@ -193,17 +180,10 @@ impl Connection {
                 self.received.drain(..len);
                 return Ok(response);
             }
-            let (had, left) = (
-                self.received.len(),
-                deadline.saturating_duration_since(Instant::now()),
-            );
+            let (had, left) = (self.received.len(), deadline.saturating_duration_since(Instant::now()));
             // Doubling what is awaited keeps the re-reading of a large answer linear.
             let wanted = if had > 65_536 { had * 2 } else { had + 1 };
-            let step = if had > 65_536 {
-                left.min(Duration::from_millis(50))
-            } else {
-                left
-            };
+            let step = if had > 65_536 { left.min(Duration::from_millis(50)) } else { left };
             self.read_until(step, |received| received.len() >= wanted);
             if self.received.len() == had && (self.end.is_some() || left.is_zero()) {
                 // The end may itself complete the answer.
@@ -237,11 +217,8 @@ impl Connection {
 /// # Panics
 /// When there is no whole answer.
 pub fn exchange(to: SocketAddr, request: &[u8]) -> Response {
-    let mut connection =
-        Connection::open(to).unwrap_or_else(|e| panic!("cannot connect to {to}: {e}"));
-    connection
-        .exchange(request)
-        .unwrap_or_else(|e| panic!("{e}\nrequest: {}", crate::show(request)))
+    let mut connection = Connection::open(to).unwrap_or_else(|e| panic!("cannot connect to {to}: {e}"));
+    connection.exchange(request).unwrap_or_else(|e| panic!("{e}\nrequest: {}", crate::show(request)))
 }
 
 /// A plain GET on a new connection.
@@ -249,8 +226,5 @@ pub fn exchange(to: SocketAddr, request: &[u8]) -> Response {
 /// # Panics
 /// As [`exchange`].
 pub fn get(to: SocketAddr, path: &str) -> Response {
-    exchange(
-        to,
-        format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes(),
-    )
+    exchange(to, format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes())
 }
