@@ -104,6 +104,9 @@ impl Shared {
         let log = access_log::open(&config.log.access)?;
         let admin = admin::prepare(force.admin.as_ref(), config.admin.as_ref()).await?;
         let published = self.publish(force, &config).await;
+        if published.is_ok() {
+            self.log.switch(log);
+        }
         // What the plan before still needs is kept, what only the refused one needed ends.
         let in_force = if published.is_ok() { Some(&config) } else { force.config.as_ref() };
         self.names.keep(&in_force.map(|config| names_of(config)).unwrap_or_default());
@@ -112,9 +115,8 @@ impl Shared {
         }
         let (plan, names) = published?;
         let mut warnings: Vec<String> = config.warnings.iter().map(|fault| fault.message.clone()).collect();
-        self.log.switch(log);
         force.admin = admin::commit(self, force.admin.take(), admin);
-        warnings.extend(self.needs_restart(&config));
+        warnings.extend(self.needs_restart(force.config.as_deref(), &config));
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
@@ -181,10 +183,17 @@ impl Shared {
     }
 
     /// What this configuration changes that a running process can't.
-    fn needs_restart(&self, config: &Config) -> Option<String> {
+    fn needs_restart(&self, before: Option<&Config>, config: &Config) -> Vec<String> {
         let running = self.data.workers();
         let wanted = config.workers.map_or_else(default_workers, usize::from);
-        (wanted != running).then(|| format!("`workers` is {wanted} now, but {running} run: it needs a restart"))
+        let mut all = Vec::new();
+        if wanted != running {
+            all.push(format!("`workers` is {wanted} now, but {running} run: it needs a restart"));
+        }
+        if before.is_some_and(|before| before.log.level != config.log.level) {
+            all.push("`log.level` has changed: it needs a restart".to_owned());
+        }
+        all
     }
 }
 

@@ -17,7 +17,8 @@ use crate::health::Checks;
 use crate::reload::{Force, default_workers};
 use crate::status::{self, Status};
 use crate::task::Task;
-use crate::{ReloadError, Reloaded, StartError, watch as file_watch};
+use crate::watch::Watched;
+use crate::{ReloadError, Reloaded, StartError};
 
 pub(crate) use crate::status::Phase;
 
@@ -96,9 +97,13 @@ impl Control {
     }
 
     pub(crate) async fn start_with(options: Options, lookup: Lookup) -> Result<Self, StartError> {
-        let config = match &options.source {
-            Source::Given(config) => config.clone(),
-            Source::File(path) => config::load(path).map_err(StartError::Report)?,
+        let (config, watched) = match &options.source {
+            Source::Given(config) => (config.clone(), None),
+            Source::File(path) => {
+                // Looked at before it is read, so that no change falls between the two.
+                let watched = options.watch.then(|| Watched::new(path.clone()));
+                (config::load(path).map_err(StartError::Report)?, watched)
+            }
         };
         let shared = Arc::new(shared(&options, lookup, &config)?);
         shared.apply(&mut *shared.force.lock().await, config).await?;
@@ -110,8 +115,8 @@ impl Control {
                 following.follow_names().await;
             }
         })];
-        if let (true, Source::File(path)) = (options.watch, options.source) {
-            tasks.push(Task::spawn(file_watch::run(path, shared.clone())));
+        if let Some(watched) = watched {
+            tasks.push(Task::spawn(watched.run(shared.clone())));
         }
         *lock(&shared.tasks) = tasks;
         Ok(Self(shared))

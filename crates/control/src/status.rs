@@ -33,8 +33,8 @@ pub struct Status {
     pub pid: u32,
     /// Where it is in its life.
     pub phase: Phase,
-    /// Unit: seconds.
-    pub uptime: f64,
+    /// Since the process started.
+    pub uptime_seconds: f64,
     /// Number of workers.
     pub workers: usize,
     /// Where the configuration comes from, and how the last reload went.
@@ -166,7 +166,7 @@ pub struct PoolStatus {
     /// Attempts that run now.
     pub in_flight: u64,
     /// Of its exchanges since the start.
-    pub latency: Latency,
+    pub latency_ms: Latency,
     /// Names that have no address yet, with why where that is known.
     pub unresolved: BTreeMap<String, Option<String>>,
     /// Names whose last look-up failed and whose last good answer is used.
@@ -221,8 +221,8 @@ pub struct BackendStatus {
     pub failures: u64,
     /// Answers by class of status.
     pub answers: Answers,
-    /// Peak moving average of its latency. Unit: milliseconds; 0 when nothing is known.
-    pub latency: f64,
+    /// Peak moving average of its latency; 0 when nothing is known.
+    pub latency_ms: f64,
     /// Checks that passed.
     pub checks_passed: u64,
     /// Checks that failed.
@@ -254,7 +254,7 @@ pub(crate) fn collect(control: &Shared) -> Status {
         version: control.version.to_owned(),
         pid: std::process::id(),
         phase: *control.phase.borrow(),
-        uptime: control.started.0.elapsed().as_secs_f64(),
+        uptime_seconds: control.started.0.elapsed().as_secs_f64(),
         workers: control.data.workers(),
         config: config_status(&control.source, &facts),
         connections: Connections {
@@ -319,7 +319,7 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
         errors: totals.errors,
         retries: totals.retries,
         in_flight: backends.iter().map(|backend| u64::from(backend.in_flight)).sum(),
-        latency: latency(&totals),
+        latency_ms: latency(&totals),
         unresolved: pool.unresolved.iter().map(|name| (name.clone(), fault_of(name))).collect(),
         stale_names: authorities.filter_map(|name| Some((name.clone(), fault_of(name)?))).collect(),
         backends,
@@ -345,7 +345,7 @@ fn backend_status(control: &Shared, backend: &Backend, now: Nanos) -> BackendSta
         attempts: totals.attempts,
         failures: totals.failures,
         answers: totals.answers.into(),
-        latency: ms(state.latency(now)),
+        latency_ms: ms(state.latency(now)),
         checks_passed: facts.as_ref().map_or(0, |facts| facts.passed),
         checks_failed: facts.as_ref().map_or(0, |facts| facts.failed),
     }

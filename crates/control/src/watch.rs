@@ -14,15 +14,26 @@ const EVERY: Duration = Duration::from_millis(500);
 /// By what a change is seen.
 type Look = (SystemTime, u64, u64);
 
-/// Watches until it is aborted.
-pub(crate) async fn run(path: PathBuf, control: Arc<Shared>) {
-    let mut changes = Changes::new(look(&path));
-    loop {
-        tokio::time::sleep(EVERY).await;
-        if changes.is_settled(look(&path)) {
-            tracing::info!(file = %path.display(), "the file has changed");
-            // How it went is in the log, in status and in the metrics.
-            let _ = control.reload().await;
+/// A file that is about to be loaded.
+pub(crate) struct Watched {
+    path: PathBuf,
+    changes: Changes,
+}
+
+impl Watched {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { changes: Changes::new(look(&path)), path }
+    }
+
+    /// Watches until it is aborted.
+    pub(crate) async fn run(mut self, control: Arc<Shared>) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if self.changes.is_settled(look(&self.path)) {
+                tracing::info!(file = %self.path.display(), "the file has changed");
+                // How it went is in the log, in status and in the metrics.
+                let _ = control.reload().await;
+            }
         }
     }
 }

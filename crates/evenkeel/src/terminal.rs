@@ -43,9 +43,10 @@ pub(crate) fn hint(message: &str) {
 
 /// Shows every fault of a configuration on standard error, and their number.
 pub(crate) fn report(report: &config::Report) {
-    eprintln!("{}", report.render(colour()));
+    eprintln!("{}", report.render(colour()).trim_end());
     let errors = || report.faults().iter().filter(|fault| fault.severity == config::Severity::Error);
     if let Some(file) = errors().find(|fault| fault.line > 0).map(config::Fault::file) {
+        eprintln!();
         error(&format!("{file} is not valid: {}", counted(errors().count(), "fault")));
     }
 }

@@ -45,20 +45,19 @@ pub(crate) struct PoolCells {
 /// A histogram that one worker writes.
 #[derive(Debug)]
 pub(crate) struct Latencies {
-    buckets: Box<[AtomicU32]>,
+    buckets: Box<[Count]>,
     sum: Count,
 }
 
 impl Default for Latencies {
     fn default() -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(), sum: Count::default() }
+        Self { buckets: (0..BUCKETS).map(|_| Count::default()).collect(), sum: Count::default() }
     }
 }
 
 impl Latencies {
     pub(crate) fn record(&self, ns: u64) {
-        let bucket = &self.buckets[bucket_of(ns)];
-        bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
+        self.buckets[bucket_of(ns)].add(1);
         self.sum.add(ns);
     }
 }
@@ -182,7 +181,7 @@ impl PoolTotals {
             total.retries += cell.retries.get();
             total.latency_sum += cell.latency.sum.get();
             for (sum, bucket) in total.latency.iter_mut().zip(&cell.latency.buckets) {
-                *sum += u64::from(bucket.load(Relaxed));
+                *sum += bucket.get();
             }
         }
         total

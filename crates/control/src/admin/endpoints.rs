@@ -1,6 +1,5 @@
 //! What the admin listener answers: one table of endpoints, from which routing, access and the 404 page come.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Token;
 use super::access::{Kind, Refusal, judge};
+use super::socket::Peer;
 use crate::run::{Phase, Shared};
 use crate::{ReloadError, metrics, status};
 
@@ -70,7 +70,7 @@ pub(super) fn router(control: Arc<Shared>, token: Arc<Token>) -> Router {
     Router::new().fallback(answer).with_state(Desk { control, token })
 }
 
-async fn answer(State(desk): State<Desk>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request<Body>) -> Response {
+async fn answer(State(desk): State<Desk>, ConnectInfo(Peer(peer)): ConnectInfo<Peer>, request: Request<Body>) -> Response {
     let path = request.uri().path();
     let here: Vec<&Endpoint> = ENDPOINTS.iter().filter(|endpoint| endpoint.path == path).collect();
     let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };

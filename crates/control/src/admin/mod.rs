@@ -2,6 +2,7 @@
 
 mod access;
 mod endpoints;
+mod socket;
 pub(crate) mod token;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::ReloadError;
 use crate::run::Shared;
+use socket::{Peer, Socket};
 use token::TokenFile;
 
 /// A running admin listener. Dropped, it takes no new requests; those that run end well.
@@ -56,8 +58,8 @@ impl Server {
     fn open(control: &Arc<Shared>, configured: SocketAddr, socket: TcpListener, address: SocketAddr) -> Self {
         let token = Arc::new(Token(Mutex::new(control.own_token.clone())));
         let (stop, stopped) = oneshot::channel::<()>();
-        let service = endpoints::router(control.clone(), token.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(socket, service).with_graceful_shutdown(async {
+        let service = endpoints::router(control.clone(), token.clone()).into_make_service_with_connect_info::<Peer>();
+        let serving = axum::serve(Socket::new(socket), service).with_graceful_shutdown(async {
             let _ = stopped.await;
         });
         tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A token in a file that only its owner can read. Removed when dropped.
@@ -15,7 +15,7 @@ pub(crate) fn path(folder: &Path, port: u16) -> PathBuf {
 }
 
 impl TokenFile {
-    /// Writes the token, mode 0600 in a folder of mode 0700.
+    /// Writes the token, mode 0600. The folder is made with mode 0700; one that exists is taken as it is if only we can write to it.
     ///
     /// # Errors
     /// When the system refuses, or the folder is another user's.
@@ -25,8 +25,8 @@ impl TokenFile {
         if !about.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        if about.mode() & 0o077 != 0 {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        if about.mode() & 0o022 != 0 {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "other users may write to the folder"));
         }
         let path = path(folder, port);
         match fs::remove_file(&path) {
@@ -71,13 +71,15 @@ mod tests {
     }
 
     #[test]
-    fn an_open_folder_is_closed_and_a_planted_link_is_not_followed() {
+    fn a_folder_that_others_may_write_to_is_refused_and_a_planted_link_is_not_followed() {
+        use std::os::unix::fs::PermissionsExt;
         let base = tempfile::tempdir().unwrap();
-        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let target = base.path().join("target");
         std::os::unix::fs::symlink(&target, path(base.path(), 1)).unwrap();
         let _file = TokenFile::write(base.path(), 1, "secret").unwrap();
         assert!(!target.exists());
-        assert_eq!(fs::metadata(base.path()).unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(base.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(TokenFile::write(base.path(), 2, "secret").is_err());
+        assert!(!path(base.path(), 2).exists());
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolveHosts, ResolverConfig, ResolverOpts};
@@ -18,10 +19,22 @@ const HOSTS_TTL: Duration = Duration::from_secs(10);
 /// Longest time for one look-up, all servers and attempts included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Which servers there are.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 /// Where names are looked up.
 pub(crate) struct Lookup {
     hosts: PathBuf,
-    servers: Option<TokioResolver>,
+    servers: Servers,
+}
+
+/// Whom to ask what the hosts file does not know.
+enum Servers {
+    /// Always these.
+    #[cfg(test)]
+    Fixed(TokioResolver),
+    /// Those of `/etc/resolv.conf`, read again when it has changed: a machine may come to its network late, or to another.
+    System(Mutex<(Option<SystemTime>, Option<TokioResolver>)>),
 }
 
 /// What a name stands for, and for how long that holds.
@@ -34,15 +47,13 @@ pub(super) struct Answer {
 impl Lookup {
     /// As the system is set up. Without a usable `/etc/resolv.conf` only the hosts file and `localhost` answer.
     pub(crate) fn of_system() -> Self {
-        let built = hickory_resolver::system_conf::read_system_conf().and_then(|(config, options)| build(config, options));
-        let servers = built.inspect_err(|error| tracing::debug!(%error, "no DNS servers are known")).ok();
-        Self { hosts: "/etc/hosts".into(), servers }
+        Self { hosts: "/etc/hosts".into(), servers: Servers::System(Mutex::default()) }
     }
 
     /// With these settings and this hosts file.
     #[cfg(test)]
     pub(crate) fn new(hosts: PathBuf, config: ResolverConfig, options: ResolverOpts) -> Self {
-        Self { hosts, servers: build(config, options).ok() }
+        Self { hosts, servers: Servers::Fixed(build(config, options).expect("the settings are good")) }
     }
 
     /// All addresses of `name`: those of IPv4 if there is one, else those of IPv6. A host that has both is one backend, not two.
@@ -54,13 +65,31 @@ impl Lookup {
         if !addresses.is_empty() {
             return Ok(Answer { addresses, ttl: HOSTS_TTL });
         }
-        let Some(servers) = &self.servers else {
+        let Some(servers) = self.servers.now() else {
             return Err("it is not in /etc/hosts, and /etc/resolv.conf names no server".to_owned());
         };
-        match tokio::time::timeout(PATIENCE, ask(servers, name)).await {
+        match tokio::time::timeout(PATIENCE, ask(&servers, name)).await {
             Ok(answer) => answer.map_err(|error| explain(&error)),
             Err(_) => Err("no DNS server answered in time".to_owned()),
         }
+    }
+}
+
+impl Servers {
+    fn now(&self) -> Option<TokioResolver> {
+        let known = match self {
+            #[cfg(test)]
+            Self::Fixed(servers) => return Some(servers.clone()),
+            Self::System(known) => known,
+        };
+        let changed = std::fs::metadata(RESOLV_CONF).and_then(|about| about.modified()).ok();
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.1.is_none() || known.0 != changed {
+            let built = hickory_resolver::system_conf::read_system_conf().and_then(|(config, options)| build(config, options));
+            let built = built.inspect_err(|error| tracing::debug!(%error, "no DNS servers are known")).ok();
+            *known = (changed, built.or_else(|| known.1.take()));
+        }
+        known.1.clone()
     }
 }
 

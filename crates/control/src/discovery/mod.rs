@@ -3,6 +3,8 @@
 
 mod hosts;
 mod lookup;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

@@ -23,13 +23,16 @@ const BREATH: Duration = Duration::from_millis(50);
 pub(super) struct Check {
     subject: Subject,
     facts: Arc<Mutex<Facts>>,
-    suspicion: Arc<Notify>,
+    /// Told to look at once, if there is reason to.
+    look: Arc<Notify>,
     _task: Task,
 }
 
 /// What a check has found so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
+    /// The backend's name; a reload may change it, which is no reason to begin anew.
+    name: String,
     /// Since when the backend is in its present state.
     pub(crate) since: SystemTime,
     /// What the last probe found.
@@ -47,7 +50,7 @@ pub(crate) struct Facts {
 pub(super) struct Subject {
     pub(super) state: Arc<BackendState>,
     pool: String,
-    name: String,
+    pub(super) name: String,
     address: SocketAddr,
     authority: String,
     how: model::Health,
@@ -69,10 +72,16 @@ impl Subject {
 impl Check {
     /// The first probe is made at once.
     pub(super) fn start(subject: Subject, context: Arc<Context>) -> Self {
-        let facts =
-            Facts { since: SystemTime::now(), reason: "not checked yet".to_owned(), is_held_down: false, passed: 0, failed: 0 };
+        let facts = Facts {
+            name: subject.name.clone(),
+            since: SystemTime::now(),
+            reason: "not checked yet".to_owned(),
+            is_held_down: false,
+            passed: 0,
+            failed: 0,
+        };
         let facts = Arc::new(Mutex::new(facts));
-        let suspicion = Arc::new(Notify::new());
+        let look = Arc::new(Notify::new());
         let params = subject.how.params;
         let seed = context.seed ^ policy::balance::hash_key(subject.state.identity.as_bytes());
         let round = Round {
@@ -84,8 +93,8 @@ impl Check {
             facts: facts.clone(),
             context,
         };
-        let task = Task::spawn(round.run(suspicion.clone()));
-        Self { subject, facts, suspicion, _task: task }
+        let task = Task::spawn(round.run(look.clone()));
+        Self { subject, facts, look, _task: task }
     }
 
     /// Whether this is the very check that `subject` asks for.
@@ -105,9 +114,23 @@ impl Check {
         lock(&self.facts).clone()
     }
 
+    pub(super) fn rename(&self, name: String) {
+        lock(&self.facts).name = name;
+    }
+
+    pub(super) fn may_be_picked(&self) -> bool {
+        self.subject.state.health() != Health::Down && !self.subject.state.is_draining()
+    }
+
     pub(super) fn wake_if_suspected(&self) {
         if self.subject.state.suspect_until() != 0 {
-            self.suspicion.notify_one();
+            self.look.notify_one();
+        }
+    }
+
+    pub(super) fn wake_if_held_down(&self) {
+        if lock(&self.facts).is_held_down {
+            self.look.notify_one();
         }
     }
 }
@@ -142,7 +165,7 @@ struct Round {
 }
 
 impl Round {
-    async fn run(mut self, suspicion: Arc<Notify>) {
+    async fn run(mut self, look: Arc<Notify>) {
         loop {
             let now = self.now();
             let next = self.next_probe(now);
@@ -151,8 +174,8 @@ impl Round {
             loop {
                 tokio::select! {
                     () = tokio::time::sleep_until(at) => break,
-                    () = suspicion.notified() => {
-                        if self.suspect() {
+                    () = look.notified() => {
+                        if self.suspect() || self.checker.is_held_down(self.now()) {
                             at = at.min(soonest.max(Instant::now()));
                         }
                     }
@@ -206,10 +229,18 @@ impl Round {
             State::Up | State::Unknown => {}
             State::Down => {
                 self.is_suspected = false;
-                state.set_health(Health::Down, reason);
+                state.set_health(if self.is_better_than_none(now) { Health::Up } else { Health::Down }, reason);
             }
         }
         self.note(passed, reason, before, now);
+        if before != Health::Down && state.health() == Health::Down {
+            self.context.wake_held_down(&self.subject.pool);
+        }
+    }
+
+    /// It passes, is down only because it flapped, and nobody else of its pool is left.
+    fn is_better_than_none(&self, now: Nanos) -> bool {
+        self.checker.is_held_down(now) && !self.context.has_other(&self.subject.pool, &self.subject.state.identity)
     }
 
     /// For status and log.
@@ -224,8 +255,9 @@ impl Round {
         if before != after {
             facts.since = SystemTime::now();
         }
+        let name = facts.name.clone();
         drop(facts);
-        let Subject { pool, name, address, .. } = &self.subject;
+        let Subject { pool, address, .. } = &self.subject;
         match (before, after) {
             (Health::Unknown, Health::Up) => tracing::debug!(pool, backend = name, %address, reason, "backend is up"),
             (Health::Down, Health::Up) => tracing::info!(pool, backend = name, %address, reason, "backend is up again"),

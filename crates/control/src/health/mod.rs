@@ -33,6 +33,21 @@ struct Context {
     probes: Semaphore,
     /// Checks that have not ended once.
     pending: watch::Sender<usize>,
+    roster: Arc<Mutex<Roster>>,
+}
+
+impl Context {
+    /// Whether a backend of the pool other than this one may be picked.
+    fn has_other(&self, pool: &str, identity: &str) -> bool {
+        let roster = lock(&self.roster);
+        let others = roster.checks.iter().filter(|(other, check)| other.as_str() != identity && check.is_in(pool));
+        others.map(|(_, check)| check).any(Check::may_be_picked)
+    }
+
+    /// Has those look at once that are down only because they flapped: they may be all that is left.
+    fn wake_held_down(&self, pool: &str) {
+        lock(&self.roster).checks.values().filter(|check| check.is_in(pool)).for_each(Check::wake_if_held_down);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -46,8 +61,10 @@ struct Roster {
 impl Checks {
     /// None yet. At most `probes` of them probe at one time.
     pub(crate) fn new(data: Arc<Handle>, version: &'static str, seed: u64, probes: usize) -> Self {
-        let context = Context { data, version, seed, probes: Semaphore::new(probes), pending: watch::Sender::new(0) };
-        Self { context: Arc::new(context), roster: Arc::default() }
+        let roster: Arc<Mutex<Roster>> = Arc::default();
+        let (probes, pending) = (Semaphore::new(probes), watch::Sender::new(0));
+        let context = Context { data, version, seed, probes, pending, roster: roster.clone() };
+        Self { context: Arc::new(context), roster }
     }
 
     /// Starts the checks of backends that have none yet, and leaves the others alone: the plan may still be refused.
@@ -71,9 +88,9 @@ impl Checks {
         let mut wanted = HashSet::new();
         for subject in subjects(plan) {
             wanted.insert(subject.state.identity.clone());
-            let is_kept = roster.checks.get(&subject.state.identity).is_some_and(|check| check.is_of(&subject));
-            if !is_kept {
-                roster.checks.insert(subject.state.identity.clone(), Check::start(subject, self.context.clone()));
+            match roster.checks.get(&subject.state.identity) {
+                Some(check) if check.is_of(&subject) => check.rename(subject.name),
+                _ => _ = roster.checks.insert(subject.state.identity.clone(), Check::start(subject, self.context.clone())),
             }
         }
         roster.checks.retain(|identity, _| wanted.contains(identity));
@@ -92,7 +109,9 @@ impl Checks {
 
     /// Ends them all.
     pub(crate) fn stop(&self) {
-        *lock(&self.roster) = Roster::default();
+        // Their ends are told to `pending`, not to the roster; still, nothing is dropped under the lock.
+        let ended = std::mem::take(&mut *lock(&self.roster));
+        drop(ended);
     }
 
     fn watch(&self, roster: &mut Roster, pools: &[Arc<Pool>]) {
@@ -106,6 +125,13 @@ impl Checks {
             });
             roster.watchers.insert(pool.name.clone(), watcher);
         }
+    }
+}
+
+impl Drop for Checks {
+    fn drop(&mut self) {
+        // The tasks know the roster, and the roster the tasks.
+        self.stop();
     }
 }
 
