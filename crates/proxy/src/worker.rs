@@ -258,6 +258,7 @@ async fn tidy(worker: Rc<Worker>) {
         if worker.parked.get() >= BURST || most_open - open >= open + BURST {
             worker.parked.set(0);
             most_open = open;
+            worker.buffers.trim();
             net::give_memory_back();
         }
         let Some(local) = worker.local() else { continue };
