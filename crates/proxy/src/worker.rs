@@ -265,7 +265,7 @@ async fn tidy(worker: Rc<Worker>) {
         let now = worker.timers.now();
         for local in &local.pools {
             for idle in &local.idle {
-                idle.tidy(local.pool.idle_timeout, now);
+                idle.tidy(local.pool.idle_timeout, local.pool.idle_connections, now);
             }
         }
     }
