@@ -23,7 +23,12 @@ pub(crate) fn status(args: &Status) -> anyhow::Result<ExitCode> {
     };
     loop {
         let status = client::status(address, token.as_deref())?;
-        let shown = if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { render(&status) };
+        let shown = match (args.json, args.watch) {
+            (true, false) => serde_json::to_string_pretty(&status)? + "\n",
+            // One object a line, so that a program can tell them apart.
+            (true, true) => serde_json::to_string(&status)? + "\n",
+            (false, _) => render(&status),
+        };
         let clear = if args.watch && !args.json && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         terminal::print(&format!("{clear}{shown}"))?;
         if !args.watch {
@@ -53,7 +58,7 @@ fn render(status: &control::Status) -> String {
         "evenkeel {}, process {}, up {}, {:?}\nlistening on {}\nconfiguration {} of {}, {}\n{} open, {} requests, {} answered 5xx\n",
         status.version,
         status.pid,
-        span(status.uptime),
+        span(status.uptime_seconds),
         status.phase,
         listens.join(", "),
         status.config.source.as_deref().unwrap_or("from the command line"),
@@ -82,8 +87,8 @@ fn render_pool(pool: &PoolStatus) -> String {
         pool.exchanges,
         pool.errors,
         pool.retries,
-        pool.latency.p50,
-        pool.latency.p99,
+        pool.latency_ms.p50,
+        pool.latency_ms.p99,
     );
     let rows: Vec<Vec<String>> = pool.backends.iter().map(row).collect();
     out.push_str(&table(
@@ -109,7 +114,7 @@ fn row(backend: &BackendStatus) -> Vec<String> {
         backend.attempts.to_string(),
         backend.failures.to_string(),
         backend.answers.c5.to_string(),
-        if backend.latency > 0.0 { format!("{:.2} ms", backend.latency) } else { "-".to_owned() },
+        if backend.latency_ms > 0.0 { format!("{:.2} ms", backend.latency_ms) } else { "-".to_owned() },
         if backend.reason.is_empty() { "none".to_owned() } else { backend.reason.clone() },
     ]
 }
