@@ -189,3 +189,41 @@ async fn a_start_that_cant_go_well_says_why() {
     let error = Stage::try_start(&text, false).await.err().unwrap();
     assert!(matches!(error, StartError::CantListen(_)) && error.to_string().contains("hint: "), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_under_load_cost_nobody_an_answer() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let one = one_pool(&[a.address, b.address], HEALTH);
+    let other = one_pool(&[b.address, a.address], r#"{ tcp = true, interval = "30s" }"#);
+    let stage = Stage::start(&one).await;
+    let front = stage.front();
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            tokio::spawn(async move {
+                // Half on connections of their own, half on one that is kept.
+                let mut kept = TcpStream::connect(front).await.unwrap();
+                let request = format!("GET / HTTP/1.1\r\nHost: {front}\r\n\r\n");
+                let mut buf = [0; 4096];
+                for _ in 0..150 {
+                    assert_eq!(stage::ask(front, "GET", "/", &[]).await.status, 200);
+                    kept.write_all(request.as_bytes()).await.unwrap();
+                    let n = kept.read(&mut buf).await.unwrap();
+                    assert!(buf[..n].starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&buf[..n]));
+                }
+            })
+        })
+        .collect();
+    let mut reloads = 0;
+    while clients.iter().any(|client| !client.is_finished()) {
+        stage.write(if reloads % 2 == 0 { &other } else { &one });
+        stage.control.reload().await.unwrap();
+        reloads += 1;
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert!(reloads > 5, "{reloads}");
+    let status = stage.control.status();
+    assert_eq!((status.config.reloads, status.reasons.len()), (reloads, 0), "{:?}", status.reasons);
+    assert!(status.pools[0].backends.iter().all(|backend| backend.attempts > 0 && backend.in_flight == 0), "{status:?}");
+}

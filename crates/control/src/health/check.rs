@@ -70,11 +70,11 @@ impl Subject {
 }
 
 impl Check {
-    /// The first probe is made at once.
-    pub(super) fn start(subject: Subject, context: Arc<Context>) -> Self {
+    /// The first probe is made at once. `since`: when the backend came into its present state, if it was checked before.
+    pub(super) fn start(subject: Subject, context: Arc<Context>, since: Option<SystemTime>) -> Self {
         let facts = Facts {
             name: subject.name.clone(),
-            since: SystemTime::now(),
+            since: since.unwrap_or_else(SystemTime::now),
             reason: "not checked yet".to_owned(),
             is_held_down: false,
             passed: 0,
