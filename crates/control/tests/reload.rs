@@ -33,7 +33,14 @@ async fn a_reload_keeps_listeners_connections_counts_and_checks() {
     client.write_all(request.as_bytes()).await.unwrap();
     assert!(client.read(&mut answer).await.unwrap() > 0, "the connection lives on");
 
-    // Other parameters are another check.
+    // Another name is no other check.
+    let named = format!("{{ address = \"{}\", name = \"blue\" }}", a.address);
+    stage.write(&one_pool(&[a.address], HEALTH).replace(&format!("\"{}\"", a.address), &named));
+    stage.control.reload().await.unwrap();
+    let after = stage.backend(0);
+    assert_eq!((after.name.as_str(), after.since, after.checks_passed), ("blue", before.since, 1));
+
+    // Other parameters are.
     stage.write(&one_pool(&[a.address], r#"{ path = "/other", interval = "60s" }"#));
     stage.control.reload().await.unwrap();
     until("a is checked in the new way", || a.heads().iter().any(|head| head.starts_with("GET /other "))).await;
