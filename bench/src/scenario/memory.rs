@@ -36,7 +36,11 @@ pub(super) fn run(run: &Run) -> Result<Outcome> {
         eprintln!("  {:<24} {each:.2}", system.name());
         rows.push(Row { label: system.name().to_owned(), values: vec![each] });
     }
-    let about = format!("{count} plain keep-alive connections, each after one request and {REST:?} of rest.");
+    let mut about = format!("{count} plain keep-alive connections, each after one request and {REST:?} of rest.");
+    if count < run.idle_connections {
+        about.push_str(&format!(" {} were asked for; the limit of open files is {}.", run.idle_connections, run.open_files));
+    }
+    eprintln!("  {about}");
     let mut outcome = Outcome { name: "idle", about, unit: "KiB of PSS per connection", rows, verdicts: Vec::new() };
     outcome.judge("evenkeel", Some(1.0), "1 KiB", 1.4);
     Ok(outcome)

@@ -63,9 +63,28 @@ pub(crate) fn run_all(args: &Args) -> Result<()> {
         outcomes.push(scenario(&run).map_err(|fault| format!("{name:?}: {fault}"))?);
     }
     println!("{}", report::table(&outcomes));
-    let command: Vec<String> = std::env::args().skip(1).collect();
-    let command = format!("cargo run --release -p bench -- {}", command.join(" "));
-    let page = report::write(args.result_name(), command.trim(), &machine::facts(binary.as_deref()), &outcomes)?;
+    let page =
+        report::write(args.result_name(), &command(std::env::args().skip(1)), &machine::facts(binary.as_deref()), &outcomes)?;
     println!("written: {}", page.display());
     Ok(())
+}
+
+/// The command as the result page shows it: folders of this machine are nobody's business.
+fn command(args: impl Iterator<Item = String>) -> String {
+    let shown = args.map(|arg| match arg.rsplit_once('/') {
+        Some((before, file)) => before.split_once('=').map_or(file.to_owned(), |(name, _)| format!("{name}={file}")),
+        None => arg,
+    });
+    ["cargo run --release -p bench --".to_owned()].into_iter().chain(shown).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_on_the_page_holds_no_folder() {
+        let args = ["--quick", "--evenkeel", "/home/a/evenkeel", "--evenkeel=/home/a/evenkeel"].map(str::to_owned);
+        assert_eq!(command(args.into_iter()), "cargo run --release -p bench -- --quick --evenkeel evenkeel --evenkeel=evenkeel");
+    }
 }

@@ -8,6 +8,8 @@ mod listener;
 mod pool;
 mod root;
 mod route;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
@@ -117,62 +119,22 @@ impl Key {
 
 /// A key that must be there.
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        default: Default::Required,
-        example,
-        doc,
-        aliases: &[],
-    }
+    Key { name, kind, default: Default::Required, example, doc, aliases: &[] }
 }
 
 /// A key with a default value.
-const fn with_default(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    example: &'static str,
-    doc: &'static str,
-) -> Key {
-    Key {
-        name,
-        kind,
-        default: Default::Is(default),
-        example,
-        doc,
-        aliases: &[],
-    }
+const fn with_default(name: &'static str, kind: Kind, default: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default: Default::Is(default), example, doc, aliases: &[] }
 }
 
 /// A key whose absence means something that is not a value.
-const fn optional(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    example: &'static str,
-    doc: &'static str,
-) -> Key {
-    Key {
-        name,
-        kind,
-        default: Default::Words(default),
-        example,
-        doc,
-        aliases: &[],
-    }
+const fn optional(name: &'static str, kind: Kind, default: &'static str, example: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default: Default::Words(default), example, doc, aliases: &[] }
 }
 
 /// A key that later versions serve.
 const fn planned(name: &'static str, doc: &'static str) -> Key {
-    Key {
-        name,
-        kind: Kind::Planned,
-        default: Default::Words(""),
-        example: "",
-        doc,
-        aliases: &[],
-    }
+    Key { name, kind: Kind::Planned, default: Default::Words(""), example: "", doc, aliases: &[] }
 }
 
 impl Kind {
@@ -192,18 +154,12 @@ impl Kind {
             Self::Rate => "a rate".to_owned(),
             Self::ByteRate => "a size per second".to_owned(),
             Self::Percent => "a percentage".to_owned(),
-            Self::Array(item) => format!("an array; each item: {}", item.describe()),
-            Self::OneOrMany(item) => format!("{}, or an array of them", item.describe()),
-            Self::Map(item) => format!("a table of names; each value: {}", item.describe()),
-            Self::Table(table) if table.path.is_empty() => "a table".to_owned(),
-            Self::Table(table) => format!("a table ([{}])", table.path),
+            Self::Array(_) => "an array".to_owned(),
+            Self::OneOrMany(item) => format!("{} or an array of them", item.describe()),
+            Self::Map(_) | Self::Table(_) => "a table".to_owned(),
             Self::Tables(table) => format!("[[{}]] tables", table.path),
             Self::Named(table) => format!("[{}] tables", table.path),
-            Self::Either(kinds) => kinds
-                .iter()
-                .map(Self::describe)
-                .collect::<Vec<_>>()
-                .join(", or "),
+            Self::Either(kinds) => kinds.iter().map(Self::describe).collect::<Vec<_>>().join(" or "),
             Self::Planned => "nothing yet".to_owned(),
         }
     }

@@ -356,16 +356,8 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable.
-    pub const ALL: [Self; 8] = [
-        Self::ClientIp,
-        Self::RequestId,
-        Self::Host,
-        Self::Method,
-        Self::Path,
-        Self::Query,
-        Self::Uri,
-        Self::Scheme,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::ClientIp, Self::RequestId, Self::Host, Self::Method, Self::Path, Self::Query, Self::Uri, Self::Scheme];
 
     /// The word between the braces.
     pub const fn name(self) -> &'static str {

@@ -24,11 +24,7 @@ impl Report {
 
     /// All faults for people, one below the other, in the manner of rustc. With `colour`, ANSI escapes are used.
     pub fn render(&self, colour: bool) -> String {
-        let rendered: Vec<String> = self
-            .faults
-            .iter()
-            .map(|fault| fault.render(colour))
-            .collect();
+        let rendered: Vec<String> = self.faults.iter().map(|fault| fault.render(colour)).collect();
         rendered.join("\n")
     }
 }
@@ -71,26 +67,36 @@ pub struct Fault {
 /// The text that faults point into. Secrets in it are already masked.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) text: String,
+    name: String,
+    text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub(crate) fn new(name: String, text: String) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        let lines = std::iter::once(0).chain(after_newlines).collect();
+        Self { name, text, lines }
+    }
+
+    /// The number of the line that holds `at`, from 1, and where it begins.
+    fn line(&self, at: usize) -> (usize, usize) {
+        let number = self.lines.partition_point(|start| *start <= at);
+        (number, self.lines[number - 1])
+    }
 }
 
 impl Fault {
     /// A fault at `span`, which is moved into the text and onto character boundaries.
-    pub(crate) fn at(
-        source: &Arc<Source>,
-        severity: Severity,
-        span: Range<usize>,
-        message: String,
-        hint: Option<String>,
-    ) -> Self {
+    pub(crate) fn at(source: &Arc<Source>, severity: Severity, span: Range<usize>, message: String, hint: Option<String>) -> Self {
         let text = &source.text;
         let start = floor(text, span.start);
         let end = ceil(text, span.end).max(start);
-        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let (line, line_start) = source.line(start);
         Self {
             severity,
-            line: text[..start].matches('\n').count() + 1,
+            line,
             column: text[line_start..start].chars().count() + 1,
             span: start..end,
             message,
@@ -101,19 +107,8 @@ impl Fault {
 
     /// A fault of the file as a whole.
     pub(crate) fn without_place(name: String, message: String, hint: Option<String>) -> Self {
-        let source = Arc::new(Source {
-            name,
-            text: String::new(),
-        });
-        Self {
-            severity: Severity::Error,
-            line: 0,
-            column: 0,
-            span: 0..0,
-            message,
-            hint,
-            source,
-        }
+        let source = Arc::new(Source::new(name, String::new()));
+        Self { severity: Severity::Error, line: 0, column: 0, span: 0..0, message, hint, source }
     }
 
     /// The file, or whatever the text was called.
@@ -123,11 +118,7 @@ impl Fault {
 
     /// This fault for people: place, line, caret, hint. With `colour`, ANSI escapes are used. Ends with a newline.
     pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -139,44 +130,22 @@ impl Fault {
         }
         // The line of the fault alone: what runs over several lines is pointed at where it begins.
         let text = &self.source.text;
-        let start = text[..self.span.start]
-            .rfind('\n')
-            .map_or(0, |newline| newline + 1);
-        let end = text[self.span.start..]
-            .find('\n')
-            .map_or(text.len(), |newline| self.span.start + newline);
-        let end = if text[start..end].ends_with('\r') {
-            end - 1
-        } else {
-            end
-        };
+        let (_, start) = self.source.line(self.span.start);
+        let end = text[self.span.start..].find('\n').map_or(text.len(), |newline| self.span.start + newline);
+        let end = if text[start..end].ends_with('\r') { end - 1 } else { end };
         let caret = self.span.start.min(end) - start..self.span.end.min(end) - start;
         let snippet = Snippet::source(&text[start..end])
             .path(&self.source.name)
             .line_start(self.line)
-            .annotation(
-                AnnotationKind::Primary
-                    .span(caret)
-                    .label(self.hint.as_deref()),
-            );
+            .annotation(AnnotationKind::Primary.span(caret).label(self.hint.as_deref()));
         renderer.render(&[title.element(snippet)]) + "\n"
     }
 }
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}: {:?}: {}",
-            self.file(),
-            self.line,
-            self.column,
-            self.severity,
-            self.message
-        )?;
-        self.hint
-            .as_ref()
-            .map_or(Ok(()), |hint| write!(f, " ({hint})"))
+        write!(f, "{}:{}:{}: {:?}: {}", self.file(), self.line, self.column, self.severity, self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
     }
 }
 
@@ -188,22 +157,20 @@ impl fmt::Display for Fault {
 
 fn floor(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
-    (0..=at)
-        .rev()
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(0)
+    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
 fn ceil(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
-    (at..=text.len())
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(text.len())
+    (at..=text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len())
 }
 
 /// Text of the user's own, fit to stand in a message: control characters escaped, long ones cut.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
+    if text.is_empty() {
+        return "an empty text".to_owned();
+    }
     let mut escaped = String::from("`");
     for (at, c) in text.chars().enumerate() {
         if at == LONGEST {

@@ -15,11 +15,7 @@ pub(crate) struct Wrong {
 
 impl Wrong {
     pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: hint.into(),
-            at: None,
-        }
+        Self { message: message.into(), hint: hint.into(), at: None }
     }
 
     pub(crate) fn at(mut self, at: std::ops::Range<usize>) -> Self {
@@ -32,14 +28,8 @@ type Unit<T> = Result<T, Wrong>;
 
 /// `"250ms"`, `"5s"`, `"1m30s"`, `"1.5h"`: one number and unit or several, from larger to smaller.
 pub(crate) fn duration(text: &str) -> Unit<Duration> {
-    const UNITS: [(&str, u64); 6] = [
-        ("d", 86_400_000_000),
-        ("h", 3_600_000_000),
-        ("m", 60_000_000),
-        ("s", 1_000_000),
-        ("ms", 1_000),
-        ("us", 1),
-    ];
+    const UNITS: [(&str, u64); 6] =
+        [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)];
     if is_number(text) {
         return Err(Wrong::new(
             "a duration needs a unit",
@@ -52,24 +42,17 @@ pub(crate) fn duration(text: &str) -> Unit<Duration> {
     while !rest.is_empty() {
         let (number, unit, after) = number_and_word(rest);
         let at = text.len() - rest.len();
-        let micros = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, micros)| *micros);
+        let micros = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, micros)| *micros);
         let Some(micros) = micros else {
             return Err(unknown_duration_unit(number, unit, at));
         };
         if micros >= last_unit {
-            return Err(Wrong::new(
-                "the units of a duration go from larger to smaller, each once",
-                "as in \"1h30m\"",
-            )
-            .at(at..text.len()));
+            return Err(
+                Wrong::new("the units of a duration go from larger to smaller, each once", "as in \"1h30m\"").at(at..text.len())
+            );
         }
         let part = scaled(number, micros).ok_or_else(|| not_a_number(number, at, "\"1.5s\""))?;
-        total = total
-            .checked_add(part)
-            .ok_or_else(|| Wrong::new("this duration is too long", "longest: \"24h\""))?;
+        total = total.checked_add(part).ok_or_else(|| Wrong::new("this duration is too long", "longest: \"24h\""))?;
         last_unit = micros;
         rest = after;
     }
@@ -82,11 +65,7 @@ pub(crate) fn duration(text: &str) -> Unit<Duration> {
 fn unknown_duration_unit(number: &str, unit: &str, at: usize) -> Wrong {
     let meant = match unit.trim().to_ascii_lowercase().as_str() {
         "" => {
-            return Wrong::new(
-                "a duration needs a unit",
-                "as in \"250ms\", \"5s\", \"1m30s\" or \"1h\"",
-            )
-            .at(at..at + number.len());
+            return Wrong::new("a duration needs a unit", "as in \"250ms\", \"5s\", \"1m30s\" or \"1h\"").at(at..at + number.len());
         }
         "sec" | "secs" | "second" | "seconds" => "s",
         "min" | "mins" | "minute" | "minutes" => "m",
@@ -94,10 +73,7 @@ fn unknown_duration_unit(number: &str, unit: &str, at: usize) -> Wrong {
         "day" | "days" => "d",
         "msec" | "millis" | "milliseconds" => "ms",
         "µs" | "usec" | "micros" => "us",
-        other => ["d", "h", "m", "s", "ms"]
-            .into_iter()
-            .find(|unit| *unit == other)
-            .unwrap_or_default(),
+        other => ["d", "h", "m", "s", "ms"].into_iter().find(|unit| *unit == other).unwrap_or_default(),
     };
     let hint = match (meant, number) {
         ("", _) => "units are us, ms, s, m, h and d, as in \"250ms\"".to_owned(),
@@ -111,11 +87,7 @@ fn unknown_duration_unit(number: &str, unit: &str, at: usize) -> Wrong {
     if unit.contains(' ') {
         return Wrong::new("a duration has no spaces", hint).at(from..from + unit.len());
     }
-    Wrong::new(
-        format!("{} is not a unit of time", crate::report::shown(unit)),
-        hint,
-    )
-    .at(from..from + unit.len())
+    Wrong::new(format!("{} is not a unit of time", crate::report::shown(unit)), hint).at(from..from + unit.len())
 }
 
 /// `"16KiB"`, `"1MiB"`, `"10MB"`, `"512B"`.
@@ -132,38 +104,22 @@ pub(crate) fn size(text: &str) -> Unit<u64> {
         ("TB", 1_000_000_000_000),
     ];
     if is_number(text) {
-        return Err(Wrong::new(
-            "a size needs a unit",
-            format!("write \"{text}B\" for bytes or \"{text}KiB\""),
-        ));
+        return Err(Wrong::new("a size needs a unit", format!("write \"{text}B\" for bytes or \"{text}KiB\"")));
     }
     let (number, unit, rest) = number_and_word(text);
     if number.is_empty() {
         return Err(Wrong::new("a size begins with a number", "as in \"16KiB\""));
     }
-    let known = UNITS
-        .iter()
-        .find(|(name, _)| *name == unit && rest.is_empty());
+    let known = UNITS.iter().find(|(name, _)| *name == unit && rest.is_empty());
     let Some((_, bytes)) = known else {
         let typed = text[number.len()..].to_ascii_lowercase();
-        let letter = typed
-            .trim_start()
-            .chars()
-            .next()
-            .filter(|c| "kmgt".contains(*c))
-            .map(|c| c.to_ascii_uppercase());
+        let letter = typed.trim_start().chars().next().filter(|c| "kmgt".contains(*c)).map(|c| c.to_ascii_uppercase());
         let hint = match letter {
             Some(letter) => format!("did you mean \"{number}{letter}iB\"?"),
             None => "units are B, KiB, MiB, GiB and TiB, as in \"16KiB\"".to_owned(),
         };
-        return Err(Wrong::new(
-            format!(
-                "{} is not a unit of size",
-                crate::report::shown(&text[number.len()..])
-            ),
-            hint,
-        )
-        .at(number.len()..text.len()));
+        return Err(Wrong::new(format!("{} is not a unit of size", crate::report::shown(&text[number.len()..])), hint)
+            .at(number.len()..text.len()));
     };
     scaled(number, *bytes).ok_or_else(|| not_a_number(number, 0, "\"16KiB\""))
 }
@@ -172,10 +128,7 @@ pub(crate) fn size(text: &str) -> Unit<u64> {
 pub(crate) fn byte_rate(text: &str) -> Unit<u64> {
     match text.strip_suffix("/s") {
         Some(bytes) => size(bytes),
-        None => Err(Wrong::new(
-            "a size per second ends in `/s`",
-            "as in \"256B/s\"",
-        )),
+        None => Err(Wrong::new("a size per second ends in `/s`", "as in \"256B/s\"")),
     }
 }
 
@@ -183,63 +136,41 @@ pub(crate) fn byte_rate(text: &str) -> Unit<u64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) count: u32,
-    pub(crate) per: Duration,
+    /// 1, 60 or 3 600.
+    pub(crate) seconds: u32,
 }
 
 /// `"100/s"`, `"10/m"`, `"5000/h"`.
 pub(crate) fn rate(text: &str) -> Unit<Rate> {
     if is_number(text) {
-        return Err(Wrong::new(
-            "a rate needs a time",
-            format!("write \"{text}/s\" for each second"),
-        ));
+        return Err(Wrong::new("a rate needs a time", format!("write \"{text}/s\" for each second")));
     }
-    let (count, per) = text.split_once('/').ok_or_else(|| {
-        Wrong::new(
-            "a rate is a number, `/` and a unit of time",
-            "as in \"100/s\"",
-        )
-    })?;
-    let count = count
-        .parse()
-        .map_err(|_| not_a_number(count, 0, "\"100/s\""))?;
+    let (count, per) =
+        text.split_once('/').ok_or_else(|| Wrong::new("a rate is a number, `/` and a unit of time", "as in \"100/s\""))?;
+    let count = count.parse().map_err(|_| not_a_number(count, 0, "\"100/s\""))?;
     let seconds = match per {
         "s" => 1,
         "m" => 60,
         "h" => 3600,
         _ => {
             let at = text.len() - per.len();
-            let message = format!(
-                "{} is not a unit of time a rate can have",
-                crate::report::shown(per)
-            );
-            return Err(
-                Wrong::new(message, "they are s, m and h, as in \"100/s\"").at(at..text.len())
-            );
+            let message = format!("{} is not a unit of time a rate can have", crate::report::shown(per));
+            return Err(Wrong::new(message, "they are s, m and h, as in \"100/s\"").at(at..text.len()));
         }
     };
-    Ok(Rate {
-        count,
-        per: Duration::from_secs(seconds),
-    })
+    Ok(Rate { count, seconds })
 }
 
 /// `"50%"`, `"2.5%"`: as a fraction, 0 to 1.
 pub(crate) fn percent(text: &str) -> Unit<f64> {
     let Some(number) = text.strip_suffix('%') else {
-        let hint = if is_number(text) {
-            format!("write \"{text}%\"")
-        } else {
-            "as in \"50%\"".to_owned()
-        };
+        let hint = if is_number(text) { format!("write \"{text}%\"") } else { "as in \"50%\"".to_owned() };
         return Err(Wrong::new("a percentage ends in `%`", hint));
     };
     if !is_number(number) {
         return Err(not_a_number(number, 0, "\"50%\""));
     }
-    let value: f64 = number
-        .parse()
-        .map_err(|_| not_a_number(number, 0, "\"50%\""))?;
+    let value: f64 = number.parse().map_err(|_| not_a_number(number, 0, "\"50%\""))?;
     if value > 100.0 {
         return Err(Wrong::new("a percentage is at most 100%", "as in \"50%\""));
     }
@@ -253,13 +184,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
         return "0s".to_owned();
     }
     let mut text = String::new();
-    for (unit, size) in [
-        ("h", 3_600_000_000),
-        ("m", 60_000_000),
-        ("s", 1_000_000),
-        ("ms", 1_000),
-        ("us", 1),
-    ] {
+    for (unit, size) in [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1)] {
         if micros >= size {
             text.push_str(&format!("{}{unit}", micros / size));
             micros %= size;
@@ -270,13 +195,9 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 
 /// Splits `"250ms1us"` into `("250", "ms", "1us")`.
 fn number_and_word(text: &str) -> (&str, &str, &str) {
-    let number = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let number = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(number);
-    let word = rest
-        .find(|c: char| c.is_ascii_digit() || c == '.')
-        .unwrap_or(rest.len());
+    let word = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
     let (word, rest) = rest.split_at(word);
     (number, word, rest)
 }
@@ -301,11 +222,7 @@ fn not_a_number(number: &str, at: usize, example: &str) -> Wrong {
     if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) {
         return Wrong::new("this number is too large", format!("as in {example}"));
     }
-    Wrong::new(
-        format!("{} is not a number", crate::report::shown(number)),
-        format!("as in {example}"),
-    )
-    .at(at..at + number.len())
+    Wrong::new(format!("{} is not a number", crate::report::shown(number)), format!("as in {example}")).at(at..at + number.len())
 }
 
 #[cfg(test)]
@@ -328,10 +245,7 @@ mod tests {
 
     #[test]
     fn units_people_bring_from_elsewhere_are_translated() {
-        assert_eq!(
-            duration("5 sec").unwrap_err().message,
-            "a duration has no spaces"
-        );
+        assert_eq!(duration("5 sec").unwrap_err().message, "a duration has no spaces");
         assert!(duration("5sec").unwrap_err().hint.contains("\"5s\""));
         assert!(duration("5S").unwrap_err().hint.contains("\"5s\""));
         assert!(size("16k").unwrap_err().hint.contains("\"16KiB\""));
@@ -340,19 +254,7 @@ mod tests {
 
     #[test]
     fn durations_refuse_what_is_ambiguous() {
-        for text in [
-            "",
-            "s",
-            "5s5s",
-            "1s1m",
-            "5",
-            "-5s",
-            "1e3s",
-            "5s ",
-            "1..5s",
-            "99999999999999999999s",
-            "999999999999999d",
-        ] {
+        for text in ["", "s", "5s5s", "1s1m", "5", "-5s", "1e3s", "5s ", "1..5s", "99999999999999999999s", "999999999999999d"] {
             assert!(duration(text).is_err(), "{text:?}");
         }
     }
@@ -369,13 +271,7 @@ mod tests {
 
     #[test]
     fn rates_and_percentages() {
-        assert_eq!(
-            rate("10/m").unwrap(),
-            Rate {
-                count: 10,
-                per: Duration::from_secs(60)
-            }
-        );
+        assert_eq!(rate("10/m").unwrap(), Rate { count: 10, seconds: 60 });
         assert_eq!(byte_rate("256B/s").unwrap(), 256);
         assert!((percent("2.5%").unwrap() - 0.025).abs() < 1e-12);
         for text in ["100", "/s", "100/", "100/w", "-1/s", "1.5/s"] {

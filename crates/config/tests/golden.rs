@@ -13,25 +13,11 @@ fn every_good_file_comes_to_its_model() {
     let mut differing = Vec::new();
     for file in files {
         let config = parse(&file).unwrap_or_else(|report| panic!("{}:\n{report}", file.display()));
-        let warnings: String = config
-            .warnings
-            .iter()
-            .map(|warning| warning.render(false) + "\n")
-            .collect();
-        let model = format!(
-            "{:#?}\n",
-            config::model::Config {
-                warnings: Vec::new(),
-                ..config
-            }
-        );
+        let warnings: String = config.warnings.iter().map(|warning| warning.render(false) + "\n").collect();
+        let model = format!("{:#?}\n", config::model::Config { warnings: Vec::new(), ..config });
         differing.extend(differs(&file.with_extension("model"), &(warnings + &model)));
     }
-    assert!(
-        differing.is_empty(),
-        "UPDATE_GOLDEN=1 accepts what is new:\n{}",
-        differing.join("\n")
-    );
+    assert!(differing.is_empty(), "UPDATE_GOLDEN=1 accepts what is new:\n{}", differing.join("\n"));
 }
 
 #[test]
@@ -40,16 +26,10 @@ fn every_bad_file_is_refused_as_its_user_reads_it() {
     assert!(files.len() >= 40);
     let mut differing = Vec::new();
     for file in files {
-        let report = parse(&file)
-            .err()
-            .unwrap_or_else(|| panic!("{} was accepted", file.display()));
+        let report = parse(&file).err().unwrap_or_else(|| panic!("{} was accepted", file.display()));
         differing.extend(differs(&file.with_extension("report"), &report.to_string()));
     }
-    assert!(
-        differing.is_empty(),
-        "UPDATE_GOLDEN=1 accepts what is new:\n{}",
-        differing.join("\n")
-    );
+    assert!(differing.is_empty(), "UPDATE_GOLDEN=1 accepts what is new:\n{}", differing.join("\n"));
 }
 
 /// Under a bare name, so that reports read alike everywhere; `{ file = … }` then begins at the crate.
@@ -59,10 +39,8 @@ fn parse(file: &Path) -> Result<config::model::Config, config::Report> {
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(Path::new(DIR).join(folder)).unwrap();
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
-        .collect();
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
     files.sort();
     files
 }

@@ -7,10 +7,14 @@ mod cpu;
 mod dial;
 mod limits;
 mod listen;
+mod memory;
+mod pages;
 mod stream;
 
 pub use cpu::{cores, name_thread};
 pub use dial::dial;
 pub use limits::raise_descriptor_limit;
 pub use listen::{Accept, Acceptor, Bound, bind, is_out_of_descriptors};
+pub use memory::give_memory_back;
+pub use pages::Pages;
 pub use stream::Stream;

@@ -11,13 +11,13 @@ use crate::{Nanos, nanos};
 /// How a backend is checked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {
-    /// From one probe to the next. Default: 5 s.
+    /// From one probe to the next. Default: 5 s. Not 0: the caller would probe without pause.
     pub interval: Duration,
     /// Longest time a probe may take; for the caller, the state machine does not use it. Default: 2 s.
     pub timeout: Duration,
     /// Random part of each wait, either way, so that probes of many backends and balancers spread (F12).
     ///
-    /// Unit: fraction of the wait. Default: 0.1. Range: 0 to 1.
+    /// Unit: fraction of the wait. Default: 0.1. Range: 0 to 0.5.
     pub jitter: f64,
     /// Passes in a row that bring a backend up. Default: 2.
     pub rise: u32,
@@ -140,7 +140,7 @@ impl Checker {
             State::Down if now < self.held_until => (self.held_until - now).clamp(edge, interval),
             _ => edge,
         };
-        let jitter = (rng.f64() * 2.0 - 1.0) * self.params.jitter.clamp(0.0, 1.0);
+        let jitter = (rng.f64() * 2.0 - 1.0) * self.params.jitter.clamp(0.0, 0.5);
         now + (wait as f64 * (1.0 + jitter)) as Nanos
     }
 

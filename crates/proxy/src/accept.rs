@@ -22,12 +22,12 @@ pub(crate) async fn run(worker: Rc<Worker>, gate: Rc<Gate>, acceptor: Acceptor) 
         tokio::select! {
             biased;
             () = gate.close.notified() => break,
-            accepted = poll_fn(|cx| poll_accept(cx, &worker, &acceptor)) => match accepted {
+            accepted = poll_fn(|cx| poll_accept(cx, &worker, &gate, &acceptor)) => match accepted {
                 Ok(Accept::Connection(socket, peer)) => place(&worker, &gate, socket, peer),
                 Ok(Accept::Broken) => {}
                 Err(e) => {
                     worker.cells.accept_pauses.add(1);
-                    if !net::is_out_of_descriptors(&e) {
+                    if e.kind() != io::ErrorKind::QuotaExceeded && !net::is_out_of_descriptors(&e) {
                         tracing::error!("accept on {}: {e}", gate.address);
                     }
                     tokio::time::sleep(PAUSE).await;
@@ -36,13 +36,13 @@ pub(crate) async fn run(worker: Rc<Worker>, gate: Rc<Gate>, acceptor: Acceptor) 
         }
     }
     while let Some((socket, peer)) = acceptor.accept_now() {
-        begin(&worker, &gate, socket, peer, Counted::new(&worker));
+        begin(&worker, &gate, socket, peer, Counted::new(&worker, &gate));
     }
 }
 
 /// The next connection; at the limit of connections none, as if descriptors had run out.
-fn poll_accept(cx: &mut std::task::Context<'_>, worker: &Worker, acceptor: &Acceptor) -> Poll<io::Result<Accept>> {
-    if open_in_all(worker) >= worker.max_connections {
+fn poll_accept(cx: &mut std::task::Context<'_>, worker: &Worker, gate: &Gate, acceptor: &Acceptor) -> Poll<io::Result<Accept>> {
+    if open_in_all(worker) >= worker.max_connections || gate.is_full() {
         return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
     }
     acceptor.poll_accept(cx)
@@ -72,7 +72,7 @@ fn place(worker: &Rc<Worker>, gate: &Rc<Gate>, socket: TcpStream, peer: SocketAd
         }
         return;
     }
-    begin(worker, gate, socket, peer, Counted::new(worker));
+    begin(worker, gate, socket, peer, Counted::new(worker, gate));
 }
 
 /// Starts serving a connection on this worker.

@@ -235,17 +235,23 @@ pub struct Board {
     workers: usize,
     pools: Mutex<HashMap<String, Arc<PoolState>>>,
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
+    listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
 }
 
 impl Board {
     /// For this many workers: each has cells of its own in every pool and backend.
     pub fn new(workers: usize) -> Self {
-        Self { workers, pools: Mutex::default(), backends: Mutex::default() }
+        Self { workers, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
     }
 
     /// The state of the pool of this name, new if there was none.
     pub fn pool(&self, name: &str) -> Arc<PoolState> {
         lock(&self.pools).entry(name.to_owned()).or_insert_with(|| Arc::new(PoolState::new(name, self.workers))).clone()
+    }
+
+    /// The count of open connections of the listener of this name.
+    pub(crate) fn listener(&self, name: &str) -> Arc<AtomicU32> {
+        lock(&self.listeners).entry(name.to_owned()).or_default().clone()
     }
 
     /// The state of this backend of the pool, new if there was none.

@@ -1,26 +1,31 @@
 //! Read buffers: pooled by the worker, given back while a connection is idle.
 
 use std::cell::RefCell;
+use std::io;
+
+use net::Pages;
 
 /// How many body bytes one direction of an exchange holds at most.
 pub(crate) const STEP: usize = 64 * 1024;
 /// A whole head (64 KiB at most) fits and leaves room for body bytes behind it.
 const SIZE: usize = STEP + 16 * 1024;
-/// How many free buffers a worker keeps: enough for a burst, little enough to give memory back after one.
-const KEPT: usize = 64;
+/// How many free buffers a worker keeps while it's busy; a new one costs two system calls.
+const KEPT: usize = 512;
+/// And how many of them when it has become quiet.
+const KEPT_WHEN_QUIET: usize = 32;
 
 /// Bytes read and not yet used: `[start, end)`, with everything from `origin` on held in place.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    bytes: Box<[u8]>,
+    bytes: Pages,
     origin: usize,
     start: usize,
     end: usize,
 }
 
 impl Buffer {
-    fn new() -> Self {
-        Self { bytes: vec![0; SIZE].into_boxed_slice(), origin: 0, start: 0, end: 0 }
+    fn new() -> io::Result<Self> {
+        Ok(Self { bytes: Pages::new(SIZE)?, origin: 0, start: 0, end: 0 })
     }
 
     /// What was read and not yet consumed.
@@ -105,8 +110,10 @@ impl Buffer {
 pub(crate) struct Buffers(RefCell<Vec<Buffer>>);
 
 impl Buffers {
-    pub(crate) fn take(&self) -> Buffer {
-        self.0.borrow_mut().pop().unwrap_or_else(Buffer::new)
+    /// A free buffer, or a new one where memory is to be had.
+    pub(crate) fn take(&self) -> io::Result<Buffer> {
+        let free = self.0.borrow_mut().pop();
+        free.map_or_else(Buffer::new, Ok)
     }
 
     pub(crate) fn give(&self, mut buffer: Buffer) {
@@ -116,10 +123,16 @@ impl Buffers {
             free.push(buffer);
         }
     }
+
+    /// Gives back to the kernel what a burst needed.
+    pub(crate) fn trim(&self) {
+        self.0.borrow_mut().truncate(KEPT_WHEN_QUIET);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn fill(buffer: &mut Buffer, bytes: &[u8]) {
@@ -129,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_held_head_stays_in_place_while_the_body_moves_through() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new().unwrap();
         fill(&mut buffer, b"HEADbody");
         buffer.hold();
         buffer.consume(4);
@@ -147,7 +160,7 @@ mod tests {
 
     #[test]
     fn no_more_than_one_step_is_ever_unread() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new().unwrap();
         loop {
             let n = buffer.space(0).len();
             if n == 0 {
@@ -160,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_pipelined_head_that_starts_late_still_gets_its_room() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new().unwrap();
         let n = buffer.space_for_head().len();
         buffer.filled(n);
         buffer.consume(n - 10);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use net::Acceptor;
@@ -25,6 +25,9 @@ use crate::upstream::pick::LocalPool;
 
 /// How many sets of parse state a worker keeps for connections that wake up.
 const SCRATCH_KEPT: usize = 64;
+
+/// So many connections that went quiet or away are worth giving memory back for.
+const BURST: u32 = 256;
 
 /// What control tells a worker.
 pub(crate) enum Command {
@@ -85,6 +88,11 @@ impl Gate {
         self.listener.borrow().clone()
     }
 
+    /// Whether it has as many connections as it may have.
+    pub(crate) fn is_full(&self) -> bool {
+        self.listener.borrow().is_full()
+    }
+
     /// Whether `listener` is still what this gate goes by.
     pub(crate) fn is_current(&self, listener: &Arc<Listener>) -> bool {
         Arc::ptr_eq(&self.listener.borrow(), listener)
@@ -107,6 +115,8 @@ pub(crate) struct Worker {
     /// Boxed, so that waking up and parking moves a pointer.
     #[expect(clippy::vec_box)]
     scratch: RefCell<Vec<Box<Scratch>>>,
+    /// Connections that have given their buffers back since memory was last given back.
+    parked: Cell<u32>,
 }
 
 impl Worker {
@@ -117,6 +127,11 @@ impl Worker {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Takes note of a connection that waits with nothing but its socket.
+    pub(crate) fn count_parked(&self) {
+        self.parked.set(self.parked.get() + 1);
     }
 
     pub(crate) fn take_scratch(&self) -> Box<Scratch> {
@@ -180,7 +195,7 @@ impl Worker {
             }))
         });
         if let Some(gate) = gate {
-            accept::begin(self, &gate, socket, peer, Counted::handed(self));
+            accept::begin(self, &gate, socket, peer, Counted::handed(self, &gate));
         }
     }
 }
@@ -214,6 +229,7 @@ async fn work(seat: Seat) {
         local: RefCell::default(),
         gates: RefCell::default(),
         scratch: RefCell::default(),
+        parked: Cell::new(0),
     });
     tokio::task::spawn_local(worker.timers.clone().sweep());
     tokio::task::spawn_local(tidy(worker.clone()));
@@ -231,11 +247,20 @@ async fn work(seat: Seat) {
     }
 }
 
-/// Closes idle upstream connections that are too old or were closed by the backend.
+/// Closes idle upstream connections that are too old or were closed by the backend, and gives memory back after a burst.
 async fn tidy(worker: Rc<Worker>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
+    let mut most_open = 0;
     loop {
         every.tick().await;
+        let open = worker.cells.open.load(Relaxed);
+        most_open = open.max(most_open);
+        if worker.parked.get() >= BURST || most_open - open >= open + BURST {
+            worker.parked.set(0);
+            most_open = open;
+            worker.buffers.trim();
+            net::give_memory_back();
+        }
         let Some(local) = worker.local() else { continue };
         let now = worker.timers.now();
         for local in &local.pools {
@@ -256,25 +281,31 @@ async fn flush(worker: Rc<Worker>) {
 }
 
 /// Counts a connection as long as it lives, and notes a panic that ends it.
-pub(crate) struct Counted(Rc<Worker>);
+pub(crate) struct Counted {
+    worker: Rc<Worker>,
+    of_listener: Arc<AtomicU32>,
+}
 
 impl Counted {
-    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, gate: &Gate) -> Self {
         worker.cells.open.fetch_add(1, Relaxed);
-        Self::handed(worker)
+        Self::handed(worker, gate)
     }
 
     /// For a connection that the worker who handed it on has counted here.
-    pub(crate) fn handed(worker: &Rc<Worker>) -> Self {
-        Self(worker.clone())
+    pub(crate) fn handed(worker: &Rc<Worker>, gate: &Gate) -> Self {
+        let of_listener = gate.listener.borrow().open.clone();
+        of_listener.fetch_add(1, Relaxed);
+        Self { worker: worker.clone(), of_listener }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.cells.open.fetch_sub(1, Relaxed);
+        self.worker.cells.open.fetch_sub(1, Relaxed);
+        self.of_listener.fetch_sub(1, Relaxed);
         if std::thread::panicking() {
-            self.0.cells.panics.add(1);
+            self.worker.cells.panics.add(1);
         }
     }
 }

@@ -19,9 +19,7 @@ pub(super) fn read(value: &Value<'_>, title: String) -> Option<(Backend, std::op
         return Some((plain(text.read(address)?), text.span()));
     }
     let section = value.section(&keys::BACKEND, title)?;
-    let max_connections = section
-        .optional_integer("max_connections")
-        .and_then(NonZeroU32::new);
+    let max_connections = section.optional_integer("max_connections").and_then(NonZeroU32::new);
     let name = section
         .get("name")
         .and_then(Value::text)
@@ -29,13 +27,7 @@ pub(super) fn read(value: &Value<'_>, title: String) -> Option<(Backend, std::op
     let weight = weight(section.integer("weight"));
     let backup = section.flag("backup");
     let text = section.require("address")?.text()?;
-    let backend = Backend {
-        name,
-        weight,
-        backup,
-        max_connections,
-        ..plain(text.read(address)?)
-    };
+    let backend = Backend { name, weight, backup, max_connections, ..plain(text.read(address)?) };
     Some((backend, text.span()))
 }
 
@@ -45,13 +37,7 @@ fn weight(weight: u16) -> Weight {
 
 /// A backend of which only the address is known.
 pub(crate) fn plain(address: Address) -> Backend {
-    Backend {
-        address,
-        name: None,
-        weight: Weight::default(),
-        backup: false,
-        max_connections: None,
-    }
+    Backend { address, name: None, weight: Weight::default(), backup: false, max_connections: None }
 }
 
 /// `"10.0.0.1:80"`, `"[::1]:80"`, `"app.internal:8080"`, `"app"` (port 80), each also after `http://`.
@@ -59,23 +45,14 @@ pub(crate) fn address(text: &str) -> Result<Address, Wrong> {
     let (rest, at) = without_scheme(text)?;
     let rest = rest.strip_suffix('/').filter(|_| at > 0).unwrap_or(rest);
     if let Some(slash) = rest.find(['/', '?', '#']) {
-        return Err(Wrong::new(
-            "a backend has no path",
-            format!("write \"{}\"", &text[..at + slash]),
-        )
-        .at(at + slash..text.len()));
+        return Err(Wrong::new("a backend has no path", format!("write \"{}\"", &text[..at + slash])).at(at + slash..text.len()));
     }
     if let Some(user) = rest.find('@') {
-        return Err(
-            Wrong::new("a backend has no user", "write only host and port").at(at..at + user + 1),
-        );
+        return Err(Wrong::new("a backend has no user", "write only host and port").at(at..at + user + 1));
     }
     if rest.parse::<Ipv6Addr>().is_ok() {
         return Err(Wrong::new(
-            format!(
-                "{} is ambiguous: an IPv6 address needs brackets",
-                shown(rest)
-            ),
+            format!("{} is ambiguous: an IPv6 address needs brackets", shown(rest)),
             format!("write \"[{rest}]:80\""),
         ));
     }
@@ -84,11 +61,8 @@ pub(crate) fn address(text: &str) -> Result<Address, Wrong> {
         None => 80,
         Some(digits) => port(digits).filter(|port| *port != 0).ok_or_else(|| {
             let from = at + rest.len() - digits.len();
-            Wrong::new(
-                format!("{} is not a port", shown(digits)),
-                "a port is a number from 1 to 65535",
-            )
-            .at(from..from + digits.len())
+            Wrong::new(format!("{} is not a port", shown(digits)), "a port is a number from 1 to 65535")
+                .at(from..from + digits.len())
         })?,
     };
     let host_at = at..at + host.len();
@@ -104,26 +78,17 @@ fn ip_literal(host: &str) -> Result<Option<IpAddr>, Wrong> {
     let Some(inner) = host.strip_prefix('[') else {
         return Ok(host.parse().ok());
     };
-    let ip = inner
-        .strip_suffix(']')
-        .and_then(|ip| ip.parse::<Ipv6Addr>().ok());
-    ip.map(|ip| Some(ip.into())).ok_or_else(|| {
-        Wrong::new(
-            format!("{} is not an IPv6 address", shown(host)),
-            "as in \"[::1]:8080\"",
-        )
-    })
+    let ip = inner.strip_suffix(']').and_then(|ip| ip.parse::<Ipv6Addr>().ok());
+    ip.map(|ip| Some(ip.into()))
+        .ok_or_else(|| Wrong::new(format!("{} is not an IPv6 address", shown(host)), "as in \"[::1]:8080\""))
 }
 
 /// A host with or without a port, as in a `Host` field: in lower case and without the trailing dot.
 pub(super) fn authority(text: &str) -> Result<String, Wrong> {
     let (host, number) = host_and_port(text);
     if let Some(digits) = number.filter(|digits| port(digits).is_none()) {
-        return Err(Wrong::new(
-            format!("{} is not a port", shown(digits)),
-            "a port is a number from 1 to 65535",
-        )
-        .at(host.len() + 1..text.len()));
+        return Err(Wrong::new(format!("{} is not a port", shown(digits)), "a port is a number from 1 to 65535")
+            .at(host.len() + 1..text.len()));
     }
     if ip_literal(host)?.is_some() {
         return Ok(host.to_ascii_lowercase());
@@ -134,10 +99,7 @@ pub(super) fn authority(text: &str) -> Result<String, Wrong> {
 /// The text after `http://`, and how much was before.
 fn without_scheme(text: &str) -> Result<(&str, usize), Wrong> {
     if text.starts_with("unix:") || text.starts_with('/') {
-        return Err(Wrong::new(
-            "this version does not reach backends through Unix sockets",
-            "as in \"127.0.0.1:8080\"",
-        ));
+        return Err(Wrong::new("this version does not reach backends through Unix sockets", "as in \"127.0.0.1:8080\""));
     }
     match text.split_once("://") {
         None => Ok((text, 0)),
@@ -147,16 +109,16 @@ fn without_scheme(text: &str) -> Result<(&str, usize), Wrong> {
             "this version speaks plain HTTP to backends",
         )
         .at(0.."https://".len())),
-        Some((scheme, rest)) => Err(Wrong::new(
-            format!("{} backends are not known", shown(scheme)),
-            format!("did you mean \"http://{rest}\"?"),
-        )
-        .at(0..scheme.len())),
+        Some((scheme, rest)) => {
+            Err(Wrong::new(format!("{} backends are not known", shown(scheme)), format!("did you mean \"http://{rest}\"?"))
+                .at(0..scheme.len()))
+        }
     }
 }
 
 pub(super) fn host_and_port(text: &str) -> (&str, Option<&str>) {
-    let bracket = text.find(']').unwrap_or(0);
+    // Without its `]` a `[` opens an address that no port can follow.
+    let bracket = if text.starts_with('[') { text.find(']').unwrap_or(text.len()) } else { 0 };
     match text[bracket..].find(':') {
         Some(colon) => (&text[..bracket + colon], Some(&text[bracket + colon + 1..])),
         None => (text, None),
@@ -168,19 +130,14 @@ pub(super) fn host_name(text: &str) -> Result<String, Wrong> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let fault = |hint: &str| Err(Wrong::new(format!("{} is not a host", shown(text)), hint));
     if name.is_empty() {
-        return fault("as in \"10.0.0.1:8080\" or \"app.internal:8080\"");
+        return fault("as in \"app.internal\" or \"10.0.0.1\"");
     }
     if !name.is_ascii() {
         return fault("write names beyond ASCII in their `xn--` form");
     }
     let legal = |label: &str| {
-        let characters = label
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        (1..=63).contains(&label.len())
-            && characters
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+        let characters = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        (1..=63).contains(&label.len()) && characters && !label.starts_with('-') && !label.ends_with('-')
     };
     if name.len() > 253 || !name.split('.').all(legal) {
         return fault("labels are 1 to 63 letters, digits, `-` and `_`, with dots between them");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::doc::{Name, Section, Text, Value};
+use crate::doc::{Name, Section, Text, Value, is_sensitive};
 use crate::keys;
 use crate::model::{HeaderEdits, Part, Template, Variable};
 use crate::nearest::nearest;
@@ -17,30 +17,17 @@ pub(super) fn edits(route: &Section<'_>, key: &str) -> HeaderEdits {
     let add = section.get("add").map(fields).unwrap_or_default();
     for (name, span) in &add.names {
         if name == "host" {
-            section.doc.fault(
-                span.clone(),
-                "a request has exactly one `Host`",
-                "use `set`",
-            );
+            section.doc.fault(span.clone(), "a request has exactly one `Host`", "use `set`");
         }
     }
     let mut remove = Vec::new();
-    for value in section
-        .get("remove")
-        .map(Value::one_or_many)
-        .unwrap_or_default()
-    {
+    for value in section.get("remove").map(Value::one_or_many).unwrap_or_default() {
         let Some(text) = value.text() else { continue };
-        let Some(name) = text.read(|name| field_name(name).map(|()| name.to_ascii_lowercase()))
-        else {
+        let Some(name) = text.read(|name| field_name(name).map(|()| name.to_ascii_lowercase())) else {
             continue;
         };
         if name == "host" {
-            section.doc.fault(
-                text.span(),
-                "a request has exactly one `Host`",
-                "it can be `set`, not removed",
-            );
+            section.doc.fault(text.span(), "a request has exactly one `Host`", "it can be `set`, not removed");
         }
         if set.names.iter().any(|(other, _)| *other == name) {
             section.doc.fault(
@@ -51,11 +38,7 @@ pub(super) fn edits(route: &Section<'_>, key: &str) -> HeaderEdits {
         }
         remove.push(name);
     }
-    HeaderEdits {
-        set: set.fields,
-        add: add.fields,
-        remove,
-    }
+    HeaderEdits { set: set.fields, add: add.fields, remove }
 }
 
 /// Header fields by name.
@@ -69,10 +52,7 @@ pub(super) struct Fields {
 impl Fields {
     /// Where the field of that name stands.
     pub(super) fn span_of(&self, lower_name: &str) -> Option<Range<usize>> {
-        self.names
-            .iter()
-            .find(|(name, _)| name == lower_name)
-            .map(|(_, span)| span.clone())
+        self.names.iter().find(|(name, _)| name == lower_name).map(|(_, span)| span.clone())
     }
 }
 
@@ -86,11 +66,7 @@ pub(super) fn fields(value: Value<'_>) -> Fields {
         }
         let lower = name.text.to_ascii_lowercase();
         if !once.insert(lower.clone()) {
-            doc.fault(
-                name.span.clone(),
-                format!("{} is here twice: case does not matter", shown(name.text)),
-                "keep one of them",
-            );
+            doc.fault(name.span.clone(), format!("{} is here twice: case does not matter", shown(name.text)), "keep one of them");
         }
         let Some(template) = field_value(&name, value) else {
             continue;
@@ -102,18 +78,9 @@ pub(super) fn fields(value: Value<'_>) -> Fields {
 }
 
 fn field_value(name: &Name<'_>, value: Value<'_>) -> Option<Template> {
-    const CREDENTIALS: [&str; 4] = [
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "set-cookie",
-    ];
+    const CREDENTIALS: [&str; 2] = ["cookie", "set-cookie"];
     let lower = name.text.to_ascii_lowercase();
-    let text = if CREDENTIALS.contains(&lower.as_str()) {
-        value.secret()
-    } else {
-        value.text()
-    }?;
+    let text = if CREDENTIALS.contains(&lower.as_str()) || is_sensitive(&lower) { value.secret() } else { value.text() }?;
     template(&text)
 }
 
@@ -124,29 +91,18 @@ pub(super) fn template(text: &Text<'_>) -> Option<Template> {
 }
 
 fn parts(text: &str) -> Result<Vec<Part>, Wrong> {
-    if let Some((at, c)) = text
-        .char_indices()
-        .find(|(_, c)| c.is_control() && *c != '\t')
-    {
-        return Err(Wrong::new(
-            "a header can't hold control characters",
-            "they would end the field and begin another",
-        )
-        .at(at..at + c.len_utf8()));
+    if let Some((at, c)) = text.char_indices().find(|(_, c)| c.is_control() && *c != '\t') {
+        return Err(Wrong::new("a header can't hold control characters", "they would end the field and begin another")
+            .at(at..at + c.len_utf8()));
     }
     let mut parts = Vec::new();
     let mut plain = String::new();
     let mut rest = text;
     while let Some(open) = rest.find('{') {
         let at = text.len() - rest.len() + open;
-        let word = rest[open + 1..]
-            .split('}')
-            .next()
-            .filter(|word| open + 1 + word.len() < rest.len());
+        let word = rest[open + 1..].split('}').next().filter(|word| open + 1 + word.len() < rest.len());
         // Other braces are text: `{"group": "x"}` is a legal header value.
-        let Some(word) = word.filter(|word| {
-            !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-        }) else {
+        let Some(word) = word.filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) else {
             plain.push_str(&rest[..=open]);
             rest = &rest[open + 1..];
             continue;
@@ -167,37 +123,21 @@ fn parts(text: &str) -> Result<Vec<Part>, Wrong> {
 }
 
 fn variable(word: &str) -> Result<Variable, Wrong> {
-    Variable::ALL
-        .into_iter()
-        .find(|variable| variable.name() == word)
-        .ok_or_else(|| {
-            let names = Variable::ALL.map(Variable::name);
-            let hint = nearest(word, names).map_or_else(
-                || {
-                    format!(
-                        "variables are {}",
-                        names.map(|name| format!("{{{name}}}")).join(", ")
-                    )
-                },
-                |name| format!("did you mean `{{{name}}}`?"),
-            );
-            Wrong::new(format!("unknown variable `{{{word}}}`"), hint)
-        })
+    Variable::ALL.into_iter().find(|variable| variable.name() == word).ok_or_else(|| {
+        let names = Variable::ALL.map(Variable::name);
+        let hint = nearest(word, names).map_or_else(
+            || format!("variables are {}", names.map(|name| format!("{{{name}}}")).join(", ")),
+            |name| format!("did you mean `{{{name}}}`?"),
+        );
+        Wrong::new(format!("unknown variable `{{{word}}}`"), hint)
+    })
 }
 
 /// A legal field name that is not the proxy's own business.
 pub(super) fn field_name(name: &str) -> Result<(), Wrong> {
     /// RFC 9110 section 7.6.1, and what decides where a message ends.
-    const OURS: [&str; 8] = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "transfer-encoding",
-        "content-length",
-        "te",
-        "trailer",
-        "upgrade",
-    ];
+    const OURS: [&str; 8] =
+        ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "te", "trailer", "upgrade"];
     if !is_token(name) {
         return Err(Wrong::new(
             format!("{} is not a header name", shown(name)),
@@ -215,10 +155,7 @@ pub(super) fn field_name(name: &str) -> Result<(), Wrong> {
 
 /// RFC 9110 section 5.6.2.
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]
@@ -229,41 +166,20 @@ mod tests {
     #[test]
     fn a_template_is_split_at_its_variables() {
         let text = |text: &str| Part::Text(text.to_owned());
-        let expected = [
-            text("https://"),
-            Part::Variable(Variable::Host),
-            text(":8443"),
-            Part::Variable(Variable::Uri),
-        ];
+        let expected = [text("https://"), Part::Variable(Variable::Host), text(":8443"), Part::Variable(Variable::Uri)];
         assert_eq!(parts("https://{host}:8443{uri}").unwrap(), expected);
     }
 
     #[test]
     fn braces_that_hold_no_word_are_text() {
-        for text in [
-            "{\"group\":\"a\"}",
-            "{",
-            "}",
-            "{}",
-            "a{b",
-            "{{{",
-            "{A}",
-            "{1}",
-        ] {
-            assert_eq!(
-                parts(text).unwrap(),
-                [Part::Text(text.to_owned())],
-                "{text}"
-            );
+        for text in ["{\"group\":\"a\"}", "{", "}", "{}", "a{b", "{{{", "{A}", "{1}"] {
+            assert_eq!(parts(text).unwrap(), [Part::Text(text.to_owned())], "{text}");
         }
     }
 
     #[test]
     fn an_unknown_variable_and_a_line_break_are_refused() {
-        assert_eq!(
-            parts("a{clientip}").unwrap_err().hint,
-            "did you mean `{client_ip}`?"
-        );
+        assert_eq!(parts("a{clientip}").unwrap_err().hint, "did you mean `{client_ip}`?");
         assert_eq!(parts("a{clientip}").unwrap_err().at, Some(1..11));
         assert!(parts("a\r\nB: c").is_err());
     }

@@ -15,15 +15,9 @@ use crate::units::{self, Wrong};
 pub(super) fn read(pool: &Section<'_>) -> Health {
     let absent = || Section::absent(pool.doc, &keys::HEALTH);
     match pool.get("health") {
-        Some(value) if value.as_flag() == Some(false) => Health {
-            check: Check::Off,
-            params: params(&absent()),
-        },
+        Some(value) if value.as_flag() == Some(false) => Health { check: Check::Off, params: params(&absent()) },
         Some(value) if value.as_flag() == Some(true) => {
-            value.fault(
-                "`health` is on already",
-                "leave it out for TCP probes, or say `{ path = \"/health\" }`",
-            );
+            value.fault("`health` is on already", "leave it out for TCP probes, or say `{ path = \"/health\" }`");
             probed(&absent())
         }
         _ => probed(&pool.section("health", &keys::HEALTH)),
@@ -31,36 +25,21 @@ pub(super) fn read(pool: &Section<'_>) -> Health {
 }
 
 fn probed(section: &Section<'_>) -> Health {
-    Health {
-        check: check(section),
-        params: params(section),
-    }
+    Health { check: check(section), params: params(section) }
 }
 
 fn check(section: &Section<'_>) -> Check {
-    let path = section
-        .get("path")
-        .and_then(Value::text)
-        .and_then(|text| text.read(path));
-    let host = section
-        .get("host")
-        .and_then(Value::text)
-        .and_then(|text| text.read(host));
+    let path = section.get("path").and_then(Value::text).and_then(|text| text.read(path));
+    let host = section.get("host").and_then(Value::text).and_then(|text| text.read(host));
     let status = section.parsed("status", passing);
     let tcp = section.get("tcp");
     let is_tcp = tcp.clone().and_then(Value::flag);
     match (tcp, is_tcp) {
         (Some(tcp), Some(true)) if section.has("path") => {
-            tcp.fault(
-                "a probe is either TCP or HTTP, and `path` makes it HTTP",
-                "take out `tcp` or `path`",
-            );
+            tcp.fault("a probe is either TCP or HTTP, and `path` makes it HTTP", "take out `tcp` or `path`");
         }
         (Some(tcp), Some(false)) if !section.has("path") => {
-            tcp.fault(
-                "without TCP there is nothing to probe",
-                "add `path = \"/health\"`, or write `health = false` for no probes",
-            );
+            tcp.fault("without TCP there is nothing to probe", "add `path = \"/health\"`, or write `health = false` for no probes");
         }
         _ => {}
     }
@@ -88,11 +67,10 @@ fn path(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new("a health path begins with `/`", hint));
     }
     match text.find(|c: char| !c.is_ascii_graphic() || c == '#') {
-        Some(at) => Err(Wrong::new(
-            "a health path is visible ASCII without spaces and `#`",
-            "write other characters as `%20`",
-        )
-        .at(at..at + 1)),
+        Some(at) => {
+            Err(Wrong::new("a health path is visible ASCII without spaces and `#`", "write other characters as `%20`")
+                .at(at..at + 1))
+        }
         None => Ok(text.to_owned()),
     }
 }
@@ -111,11 +89,8 @@ fn passing(text: &str) -> Result<Vec<RangeInclusive<u16>>, Wrong> {
         let trimmed = item.trim();
         let from = at + item.len() - item.trim_start().len();
         ranges.push(statuses(trimmed, 100).ok_or_else(|| {
-            Wrong::new(
-                format!("{} is neither a status nor a range of them", shown(trimmed)),
-                "as in \"200-399\" or \"200,204\"",
-            )
-            .at(from..from + trimmed.len())
+            Wrong::new(format!("{} is neither a status nor a range of them", shown(trimmed)), "as in \"200-399\" or \"200,204\"")
+                .at(from..from + trimmed.len())
         })?);
         at += item.len() + 1;
     }
@@ -124,10 +99,7 @@ fn passing(text: &str) -> Result<Vec<RangeInclusive<u16>>, Wrong> {
 
 fn params(section: &Section<'_>) -> Params {
     let interval = section.duration("interval");
-    let timeout = match section
-        .get("timeout")
-        .and_then(|value| Some((value.span(), value.duration()?)))
-    {
+    let timeout = match section.get("timeout").and_then(|value| Some((value.span(), value.duration()?))) {
         Some((span, timeout)) if timeout > interval => {
             let interval = units::show_duration(interval);
             section.doc.fault(

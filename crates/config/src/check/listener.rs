@@ -14,27 +14,18 @@ use crate::model::{Limits, Listener, ListenerTimeouts};
 use crate::units;
 
 /// A listener; `section` may be absent, so the addresses are given.
-pub(crate) fn read(
-    section: &Section<'_>,
-    name: &str,
-    listen: Vec<SocketAddr>,
-    proxies: &[IpNet],
-) -> Listener {
+pub(crate) fn read(section: &Section<'_>, name: &str, listen: Vec<SocketAddr>, proxies: &[IpNet]) -> Listener {
     // One word is legal so far.
     section.choice("protocol");
     Listener {
         name: name.to_owned(),
         listen,
-        trusted_proxies: section
-            .get("trusted_proxies")
-            .map_or_else(|| proxies.to_vec(), networks),
+        trusted_proxies: section.get("trusted_proxies").map_or_else(|| proxies.to_vec(), networks),
         limits: limits(&section.section("limits", &keys::LIMITS)),
         timeout: timeout(&section.section("timeout", &keys::LISTENER_TIMEOUT)),
         underscores: section.flag("underscores"),
         keep_encoded_slash: section.flag("keep_encoded_slash"),
-        max_connections: section
-            .optional_integer("max_connections")
-            .and_then(NonZeroU32::new),
+        max_connections: section.optional_integer("max_connections").and_then(NonZeroU32::new),
     }
 }
 
@@ -49,10 +40,7 @@ fn limits(section: &Section<'_>) -> Limits {
     };
     for (key, size) in [("target", limits.target), ("line", limits.line)] {
         if size > limits.head {
-            let span = section
-                .get("head")
-                .or_else(|| section.get(key))
-                .map_or(section.span.clone(), |value| value.span());
+            let span = section.get("head").or_else(|| section.get(key)).map_or(section.span.clone(), |value| value.span());
             section.doc.fault(
                 span,
                 format!("`head` is smaller than `{key}`, which is a part of it"),
@@ -75,17 +63,11 @@ fn timeout(section: &Section<'_>) -> ListenerTimeouts {
 
 /// `trusted_proxies` at the top level: for every listener without its own.
 pub(super) fn top_level_proxies(root: &Section<'_>) -> Vec<IpNet> {
-    root.get("trusted_proxies")
-        .map(networks)
-        .unwrap_or_default()
+    root.get("trusted_proxies").map(networks).unwrap_or_default()
 }
 
 pub(super) fn networks(value: Value<'_>) -> Vec<IpNet> {
-    value
-        .one_or_many()
-        .into_iter()
-        .filter_map(|item| item.text()?.read(network::network))
-        .collect()
+    value.one_or_many().into_iter().filter_map(|item| item.text()?.read(network::network)).collect()
 }
 
 /// Every address listened on so far.
@@ -111,10 +93,6 @@ pub(super) fn addresses(value: Value<'_>, taken: &mut Taken) -> Vec<SocketAddr> 
 /// Reports an address that is taken already. Port 0 is a new port each time.
 pub(super) fn take(doc: &Doc<'_>, address: SocketAddr, span: Range<usize>, taken: &mut Taken) {
     if address.port() != 0 && !taken.insert(address) {
-        doc.fault(
-            span,
-            format!("{address} is listened on twice"),
-            "an address can have one listener, the admin listener included",
-        );
+        doc.fault(span, format!("{address} is listened on twice"), "an address can have one listener, the admin listener included");
     }
 }

@@ -34,18 +34,13 @@ fn access(text: &str) -> Result<AccessTo, Wrong> {
         "off" => Ok(AccessTo::Off),
         "stdout" => Ok(AccessTo::Stdout),
         // A bare word is rather a misspelt one than a file in the working directory.
-        path if path.contains(['/', '.']) && !path.contains('\0') => {
-            Ok(AccessTo::File(PathBuf::from(path)))
-        }
+        path if path.contains(['/', '.']) && !path.contains('\0') => Ok(AccessTo::File(PathBuf::from(path))),
         word => {
             let hint = nearest(word, ["off", "stdout"]).map_or_else(
                 || "it is \"off\", \"stdout\" or the path of a file, such as \"/var/log/evenkeel/access.log\"".to_owned(),
                 |word| format!("did you mean \"{word}\"?"),
             );
-            Err(Wrong::new(
-                format!("`access` can't be {}", shown(word)),
-                hint,
-            ))
+            Err(Wrong::new(format!("`access` can't be {}", shown(word)), hint))
         }
     }
 }
@@ -54,22 +49,14 @@ fn access(text: &str) -> Result<AccessTo, Wrong> {
 const SHORTEST_TOKEN: usize = 16;
 
 pub(super) fn admin(section: &Section<'_>, taken: &mut Taken) -> Admin {
-    let token = section
-        .get("token")
-        .and_then(Value::secret)
-        .and_then(|text| {
-            text.read(|token| {
-                let legal =
-                    token.len() >= SHORTEST_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());
-                legal
-                    .then(|| Secret::new(token))
-                    .ok_or_else(|| Wrong::new("", ""))
-            })
-        });
+    let token = section.get("token").and_then(Value::secret).and_then(|text| {
+        text.read(|token| {
+            let legal = token.len() >= SHORTEST_TOKEN && token.bytes().all(|b| b.is_ascii_graphic());
+            legal.then(|| Secret::new(token)).ok_or_else(|| Wrong::new("", ""))
+        })
+    });
     let listen = section.parsed("listen", network::one_address);
-    let span = section
-        .get("listen")
-        .map_or(section.span.clone(), |value| value.span());
+    let span = section.get("listen").map_or(section.span.clone(), |value| value.span());
     listener::take(section.doc, listen, span.clone(), taken);
     if !listen.ip().is_loopback() && !section.has("token") {
         section.doc.warn(

@@ -11,16 +11,8 @@ use crate::units::Wrong;
 pub(super) fn rule(section: &Section<'_>, priority: i32) -> Rule {
     Rule {
         priority,
-        host: section
-            .get("host")
-            .and_then(Value::text)
-            .and_then(|text| text.read(host))
-            .unwrap_or(HostMatch::Any),
-        path: section
-            .get("path")
-            .and_then(Value::text)
-            .and_then(|text| text.read(path))
-            .unwrap_or(PathMatch::Any),
+        host: section.get("host").and_then(Value::text).and_then(|text| text.read(host)).unwrap_or(HostMatch::Any),
+        path: section.get("path").and_then(Value::text).and_then(|text| text.read(path)).unwrap_or(PathMatch::Any),
         conditions: conditions(section),
     }
 }
@@ -32,14 +24,9 @@ fn conditions(section: &Section<'_>) -> Vec<Condition> {
     }
     for (name, value) in patterns(section, "header") {
         if let Err(wrong) = header_name(name.text) {
-            section
-                .doc
-                .fault(name.span.clone(), wrong.message, wrong.hint);
+            section.doc.fault(name.span.clone(), wrong.message, wrong.hint);
         }
-        conditions.push(Condition::Header {
-            name: name.text.to_ascii_lowercase(),
-            value,
-        });
+        conditions.push(Condition::Header { name: name.text.to_ascii_lowercase(), value });
     }
     for (name, value) in patterns(section, "cookie") {
         if !headers::is_token(name.text) {
@@ -49,26 +36,16 @@ fn conditions(section: &Section<'_>) -> Vec<Condition> {
                 "names are letters, digits, `-` and `_`",
             );
         }
-        conditions.push(Condition::Cookie {
-            name: name.text.to_owned(),
-            value,
-        });
+        conditions.push(Condition::Cookie { name: name.text.to_owned(), value });
     }
     for (name, value) in patterns(section, "query") {
-        conditions.push(Condition::Query {
-            name: name.text.to_owned(),
-            value,
-        });
+        conditions.push(Condition::Query { name: name.text.to_owned(), value });
     }
     if let Some(value) = section.get("client_ip") {
         let span = value.span();
         let networks = listener::networks(value.clone());
         if value.one_or_many().is_empty() {
-            section.doc.fault(
-                span,
-                "no client is in an empty list",
-                "leave `client_ip` out for every client",
-            );
+            section.doc.fault(span, "no client is in an empty list", "leave `client_ip` out for every client");
         }
         conditions.push(Condition::ClientIp(networks));
     }
@@ -84,10 +61,7 @@ fn header_name(name: &str) -> Result<(), Wrong> {
         ));
     }
     if name.eq_ignore_ascii_case("host") {
-        return Err(Wrong::new(
-            "the host is matched by `host`",
-            "write `host = \"shop.example.com\"` in `match`",
-        ));
+        return Err(Wrong::new("the host is matched by `host`", "write `host = \"shop.example.com\"` in `match`"));
     }
     Ok(())
 }
@@ -97,36 +71,20 @@ fn methods(value: Value<'_>) -> Vec<String> {
     let doc = value.doc;
     let items = value.one_or_many();
     if items.is_empty() {
-        doc.fault(
-            span,
-            "no request has a method of an empty list",
-            "leave `method` out for every method",
-        );
+        doc.fault(span, "no request has a method of an empty list", "leave `method` out for every method");
     }
-    items
-        .into_iter()
-        .filter_map(|item| item.text()?.read(method))
-        .collect()
+    items.into_iter().filter_map(|item| item.text()?.read(method)).collect()
 }
 
 fn method(text: &str) -> Result<String, Wrong> {
     if !headers::is_token(text) {
-        return Err(Wrong::new(
-            format!("{} is not a method", shown(text)),
-            "as in \"GET\"",
-        ));
+        return Err(Wrong::new(format!("{} is not a method", shown(text)), "as in \"GET\""));
     }
     if text.bytes().any(|b| b.is_ascii_lowercase()) {
-        return Err(Wrong::new(
-            "methods are in capitals",
-            format!("write \"{}\"", text.to_ascii_uppercase()),
-        ));
+        return Err(Wrong::new("methods are in capitals", format!("write \"{}\"", text.to_ascii_uppercase())));
     }
     if matches!(text, "CONNECT" | "TRACE") {
-        return Err(Wrong::new(
-            format!("{text} never reaches a route"),
-            "it is answered with 405",
-        ));
+        return Err(Wrong::new(format!("{text} never reaches a route"), "it is answered with 405"));
     }
     Ok(text.to_owned())
 }
@@ -134,36 +92,23 @@ fn method(text: &str) -> Result<String, Wrong> {
 /// `"shop.example.com"`, `"*.example.com"`, `"[::1]"`.
 fn host(text: &str) -> Result<HostMatch, Wrong> {
     if text == "*" {
-        return Err(Wrong::new(
-            "`*` alone matches nothing",
-            "leave `host` out for every host, or write \"*.example.com\"",
-        ));
+        return Err(Wrong::new("`*` alone matches nothing", "leave `host` out for every host, or write \"*.example.com\""));
     }
     if let Some((_, rest)) = text.split_once("://") {
-        return Err(Wrong::new(
-            "a host has no scheme",
-            format!("write \"{}\"", rest.split('/').next().unwrap_or(rest)),
-        ));
+        return Err(Wrong::new("a host has no scheme", format!("write \"{}\"", rest.split('/').next().unwrap_or(rest))));
     }
     if let Some(slash) = text.find('/') {
         return Err(Wrong::new("a host has no path", "say it in `path`").at(slash..text.len()));
     }
     let (name, port) = backend::host_and_port(text);
     if port.is_some() {
-        return Err(Wrong::new(
-            "hosts are matched without the port",
-            format!("write \"{name}\""),
-        )
-        .at(name.len()..text.len()));
+        return Err(Wrong::new("hosts are matched without the port", format!("write \"{name}\"")).at(name.len()..text.len()));
     }
     if let Some(domain) = text.strip_prefix("*.") {
         return Ok(HostMatch::Wildcard(backend::host_name(domain)?));
     }
     if text.contains('*') {
-        return Err(Wrong::new(
-            "a wildcard is `*.` and a domain",
-            "as in \"*.example.com\"",
-        ));
+        return Err(Wrong::new("a wildcard is `*.` and a domain", "as in \"*.example.com\""));
     }
     backend::authority(text).map(HostMatch::Exact)
 }
@@ -185,11 +130,7 @@ fn path(text: &str) -> Result<PathMatch, Wrong> {
         return Err(Wrong::new("a path begins with `/`", hint));
     }
     if let Some(found) = plain.find(['?', '#']) {
-        return Err(Wrong::new(
-            "a path has no query",
-            "match one with `query = { name = \"value\" }`",
-        )
-        .at(at + found..text.len()));
+        return Err(Wrong::new("a path has no query", "match one with `query = { name = \"value\" }`").at(at + found..text.len()));
     }
     if let Some(found) = plain.find('*') {
         return Err(Wrong::new(
@@ -199,35 +140,21 @@ fn path(text: &str) -> Result<PathMatch, Wrong> {
         .at(at + found..at + found + 1));
     }
     if let Some(found) = plain.find(|c: char| !c.is_ascii_graphic()) {
-        return Err(
-            Wrong::new("a path is visible ASCII", "write other characters as `%20`")
-                .at(at + found..text.len()),
-        );
+        return Err(Wrong::new("a path is visible ASCII", "write other characters as `%20`").at(at + found..text.len()));
     }
-    if plain.contains("//")
-        || plain
-            .split('/')
-            .any(|segment| matches!(segment, "." | ".."))
-    {
+    if plain.contains("//") || plain.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(Wrong::new(
             "this path never comes: `//`, `/./` and `/../` are resolved before paths are matched",
             "write the resolved path",
         ));
     }
-    Ok(if exact.is_some() {
-        PathMatch::Exact(plain.to_owned())
-    } else {
-        PathMatch::Prefix(plain.to_owned())
-    })
+    Ok(if exact.is_some() { PathMatch::Exact(plain.to_owned()) } else { PathMatch::Prefix(plain.to_owned()) })
 }
 
 /// The entries of `header`, `cookie` or `query`.
 fn patterns<'a>(section: &Section<'a>, key: &str) -> Vec<(Name<'a>, ValueMatch)> {
     let entries = section.get(key).and_then(Value::map).unwrap_or_default();
-    entries
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value_match(value)?)))
-        .collect()
+    entries.into_iter().filter_map(|(name, value)| Some((name, value_match(value)?))).collect()
 }
 
 fn value_match(value: Value<'_>) -> Option<ValueMatch> {
@@ -251,26 +178,17 @@ fn pattern(text: &str) -> Result<ValueMatch, Wrong> {
 fn regex(pattern: &str, at: usize) -> Result<Regex, Wrong> {
     /// Bounds memory and the time a check takes; `[a-z]{1,100}` and the like stay far below.
     const LARGEST: usize = 1 << 20;
-    let parsed = regex_syntax::ParserBuilder::new()
-        .utf8(false)
-        .build()
-        .parse(pattern);
+    let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(pattern);
     if let Err(error) = parsed {
         let (span, what) = match &error {
             regex_syntax::Error::Parse(error) => (*error.span(), error.kind().to_string()),
             regex_syntax::Error::Translate(error) => (*error.span(), error.kind().to_string()),
             _ => return Err(Wrong::new("this is not a regular expression", "")),
         };
-        return Err(Wrong::new("this is not a regular expression", what)
-            .at(at + span.start.offset..at + span.end.offset));
+        return Err(Wrong::new("this is not a regular expression", what).at(at + span.start.offset..at + span.end.offset));
     }
     RegexBuilder::new(pattern)
         .size_limit(LARGEST)
         .build()
-        .map_err(|_| {
-            Wrong::new(
-                "this regular expression is too large",
-                "counted repetitions such as `{1000}` multiply",
-            )
-        })
+        .map_err(|_| Wrong::new("this regular expression is too large", "counted repetitions such as `{1000}` multiply"))
 }

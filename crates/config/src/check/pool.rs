@@ -17,10 +17,7 @@ use crate::units::{self, Wrong};
 pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
     Pool {
         name: name.to_owned(),
-        backends: section
-            .require("backends")
-            .map(|value| backends(value, &section.under("backends")))
-            .unwrap_or_default(),
+        backends: section.require("backends").map(|value| backends(value, &section.under("backends"))).unwrap_or_default(),
         balance: balance(section),
         health: health::read(section),
         retry: retry(&section.section("retry", &keys::RETRY)),
@@ -30,15 +27,8 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
 
 /// The pool of the short form, whose keys stand at the top level.
 pub(crate) fn short(root: &Section<'_>, name: &str) -> Pool {
-    let backends = root
-        .require("backends")
-        .map(|value| backends(value, "[backends]"))
-        .unwrap_or_default();
-    Pool {
-        balance: balance(root),
-        health: health::read(root),
-        ..of(&Section::absent(root.doc, &keys::POOL), name, backends)
-    }
+    let backends = root.require("backends").map(|value| backends(value, "[backends]")).unwrap_or_default();
+    Pool { balance: balance(root), health: health::read(root), ..of(&Section::absent(root.doc, &keys::POOL), name, backends) }
 }
 
 /// A pool of which only the backends are known.
@@ -59,11 +49,7 @@ fn backends(value: Value<'_>, title: &str) -> Vec<Backend> {
         return Vec::new();
     };
     if items.is_empty() {
-        doc.fault(
-            span.clone(),
-            "a pool needs at least one backend",
-            "as in [\"127.0.0.1:8001\"]",
-        );
+        doc.fault(span.clone(), "a pool needs at least one backend", "as in [\"127.0.0.1:8001\"]");
     }
     let mut addresses = HashSet::new();
     let mut names = HashSet::new();
@@ -73,42 +59,21 @@ fn backends(value: Value<'_>, title: &str) -> Vec<Backend> {
             continue;
         };
         is_new(doc, &mut addresses, &backend.address, at);
-        if let Some(name) = backend
-            .name
-            .as_ref()
-            .filter(|name| !names.insert((*name).clone()))
-        {
-            doc.fault(
-                item.span(),
-                format!("two backends of this pool are called {}", shown(name)),
-                "each needs its own name",
-            );
+        if let Some(name) = backend.name.as_ref().filter(|name| !names.insert((*name).clone())) {
+            doc.fault(item.span(), format!("two backends of this pool are called {}", shown(name)), "each needs its own name");
         }
         backends.push(backend);
     }
     if !backends.is_empty() && backends.iter().all(|backend| backend.backup) {
-        doc.warn(
-            span,
-            "every backend of this pool is a backup",
-            "they all serve, as if none were",
-        );
+        doc.warn(span, "every backend of this pool is a backup", "they all serve, as if none were");
     }
     backends
 }
 
 /// Reports a backend that its pool has already.
-pub(super) fn is_new(
-    doc: &Doc<'_>,
-    addresses: &mut HashSet<Address>,
-    address: &Address,
-    at: Range<usize>,
-) {
+pub(super) fn is_new(doc: &Doc<'_>, addresses: &mut HashSet<Address>, address: &Address, at: Range<usize>) {
     if !addresses.insert(address.clone()) {
-        doc.fault(
-            at,
-            format!("{address} is in this pool twice"),
-            "to give it a larger share, set its `weight`",
-        );
+        doc.fault(at, format!("{address} is in this pool twice"), "to give it a larger share, set its `weight`");
     }
 }
 
@@ -126,11 +91,7 @@ fn balance(section: &Section<'_>) -> Balance {
         Some("least_connections") => Balance::LeastConnections,
         Some("least_response_time") => Balance::LeastResponseTime,
         Some("random") => Balance::Random,
-        Some("ip_hash") => Balance::Hash(Hash {
-            key: HashKey::ClientIp,
-            method: HashMethod::Maglev,
-            bounded: None,
-        }),
+        Some("ip_hash") => Balance::Hash(Hash { key: HashKey::ClientIp, method: HashMethod::Maglev, bounded: None }),
         _ => Balance::RoundRobin,
     }
 }
@@ -143,53 +104,35 @@ fn hash(section: &Section<'_>) -> Option<Hash> {
     };
     let bounded = section.get("bounded").and_then(Value::number);
     let key = section.require("hash")?.text()?.read(hash_key)?;
-    Some(Hash {
-        key,
-        method,
-        bounded,
-    })
+    Some(Hash { key, method, bounded })
 }
 
 fn hash_key(text: &str) -> Result<HashKey, Wrong> {
     const PLAIN: [&str; 4] = ["client_ip", "path", "host", "route"];
     const NAMED: [&str; 3] = ["header", "cookie", "query"];
-    let (kind, name) = text
-        .split_once(':')
-        .map_or((text, None), |(kind, name)| (kind, Some(name)));
+    let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
     match (kind, name) {
         ("client_ip", None) => Ok(HashKey::ClientIp),
         ("path", None) => Ok(HashKey::Path),
         ("host", None) => Ok(HashKey::Host),
         ("route", None) => Ok(HashKey::Route),
-        ("header", Some(name)) if headers::is_token(name) => {
-            Ok(HashKey::Header(name.to_ascii_lowercase()))
-        }
+        ("header", Some(name)) if headers::is_token(name) => Ok(HashKey::Header(name.to_ascii_lowercase())),
         ("cookie", Some(name)) if headers::is_token(name) => Ok(HashKey::Cookie(name.to_owned())),
         ("query", Some(name)) if !name.is_empty() => Ok(HashKey::Query(name.to_owned())),
         ("cel", Some(_)) => Err(Wrong::new(
             "`cel:` is part of the language but not served by this version yet",
             "hash by a header, cookie or query parameter",
         )),
-        (kind, None) if NAMED.contains(&kind) => Err(Wrong::new(
-            format!("`{kind}` needs a name"),
-            format!("as in \"{kind}:id\""),
-        )),
-        (kind, Some(name)) if NAMED.contains(&kind) => Err(Wrong::new(
-            format!("{} is not the name of a {kind}", shown(name)),
-            format!("as in \"{kind}:id\""),
-        )),
+        (kind, None) if NAMED.contains(&kind) => Err(Wrong::new(format!("`{kind}` needs a name"), format!("as in \"{kind}:id\""))),
+        (kind, Some(name)) if NAMED.contains(&kind) => {
+            Err(Wrong::new(format!("{} is not the name of a {kind}", shown(name)), format!("as in \"{kind}:id\"")))
+        }
         _ => {
             let hint = nearest(kind, PLAIN.into_iter().chain(NAMED)).map_or_else(
-                || {
-                    "it is client_ip, path, host, route, header:NAME, cookie:NAME or query:NAME"
-                        .to_owned()
-                },
+                || "it is client_ip, path, host, route, header:NAME, cookie:NAME or query:NAME".to_owned(),
                 |known| {
                     if NAMED.contains(&known) {
-                        format!(
-                            "did you mean \"{known}:{}\"?",
-                            name.unwrap_or("NAME").escape_debug()
-                        )
+                        format!("did you mean \"{known}:{}\"?", name.unwrap_or("NAME").escape_debug())
                     } else {
                         format!("did you mean \"{known}\"?")
                     }
@@ -201,34 +144,35 @@ fn hash_key(text: &str) -> Result<HashKey, Wrong> {
 }
 
 fn retry(section: &Section<'_>) -> Retry {
-    let on = section.get("on").map(conditions);
-    let rate = section.get("budget_min");
-    let per_second = section.parsed("budget_min", units::rate);
-    let whole = u64::from(per_second.count) % per_second.per.as_secs() == 0;
-    if let Some(value) = rate.filter(|_| !whole) {
-        value.fault(
-            "`budget_min` is counted in whole retries a second",
-            "as in \"5/s\"",
-        );
-    }
-    let standard = Retry::default();
     Retry {
         attempts: section.integer("attempts"),
-        on: on.unwrap_or(standard.on),
+        on: section.get("on").map_or_else(Conditions::default, conditions),
         budget: BudgetParams {
-            percent: (section.parsed("budget", units::percent) * 100.0).round() as _,
-            per_second: per_second.count / u32::try_from(per_second.per.as_secs()).unwrap_or(1),
+            percent: section.parsed("budget", whole_percent),
+            per_second: section.parsed("budget_min", whole_per_second),
         },
     }
 }
 
+fn whole_percent(text: &str) -> Result<u32, Wrong> {
+    let percent = units::percent(text)? * 100.0;
+    if (percent - percent.round()).abs() > 1e-9 {
+        return Err(Wrong::new("a budget is counted in whole percent", "as in \"20%\""));
+    }
+    // At most 100, as `percent` has checked.
+    Ok(percent.round() as u32)
+}
+
+fn whole_per_second(text: &str) -> Result<u32, Wrong> {
+    let rate = units::rate(text)?;
+    if rate.count % rate.seconds != 0 {
+        return Err(Wrong::new("a budget is counted in whole retries a second", "as in \"5/s\""));
+    }
+    Ok(rate.count / rate.seconds)
+}
+
 fn conditions(value: Value<'_>) -> Conditions {
-    let mut on = Conditions {
-        connect: false,
-        reset: false,
-        timeout: false,
-        statuses: Vec::new(),
-    };
+    let mut on = Conditions { connect: false, reset: false, timeout: false, statuses: Vec::new() };
     for text in value.one_or_many().into_iter().filter_map(Value::text) {
         match text.as_str() {
             "connect" => on.connect = true,
@@ -254,8 +198,5 @@ fn retry_statuses(text: &str) -> Result<RangeInclusive<u16>, Wrong> {
 }
 
 fn idle(section: &Section<'_>) -> Idle {
-    Idle {
-        connections: section.integer("connections"),
-        timeout: section.duration("timeout"),
-    }
+    Idle { connections: section.integer("connections"), timeout: section.duration("timeout") }
 }

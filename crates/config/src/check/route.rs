@@ -17,11 +17,7 @@ pub(super) fn read_all(root: &Section<'_>, pools: &HashMap<&str, usize>) -> Vec<
         return Vec::new();
     };
     if value.is_table() {
-        root.doc.fault(
-            value.span(),
-            "routes are a list: the first that fits best wins",
-            "write [[route]] with two brackets",
-        );
+        root.doc.fault(value.span(), "routes are a list: the first that fits best wins", "write [[route]] with two brackets");
         return Vec::new();
     }
     let mut names = HashSet::new();
@@ -35,25 +31,14 @@ pub(super) fn read_all(root: &Section<'_>, pools: &HashMap<&str, usize>) -> Vec<
             continue;
         };
         if !names.insert(route.name.clone()) {
-            let span = section
-                .get("name")
-                .map_or(section.span.clone(), |value| value.span());
-            section.doc.fault(
-                span,
-                format!("two routes are called {}", shown(&route.name)),
-                "each needs its own name",
-            );
+            let span = section.get("name").map_or(section.span.clone(), |value| value.span());
+            section.doc.fault(span, format!("two routes are called {}", shown(&route.name)), "each needs its own name");
         }
         // Patterns have no equality; their debug text has.
-        if let Some(first) = rules.insert(format!("{:?}", route.rule), route.name.clone()) {
-            section.doc.warn(
-                section.span.clone(),
-                format!(
-                    "this route takes the same exchanges as {}, so it never gets one",
-                    shown(&first)
-                ),
-                "change its `match` or its `priority`",
-            );
+        let first = rules.entry(format!("{:?}", route.rule)).or_insert_with(|| route.name.clone());
+        if *first != route.name {
+            let message = format!("this route takes the same exchanges as {}, so it never gets one", shown(first));
+            section.doc.warn(section.span.clone(), message, "change its `match` or its `priority`");
         }
         routes.push(route);
     }
@@ -61,14 +46,9 @@ pub(super) fn read_all(root: &Section<'_>, pools: &HashMap<&str, usize>) -> Vec<
 }
 
 fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option<Route> {
-    let name = section
-        .get("name")
-        .and_then(Value::text)
-        .and_then(|text| text.read(|name| legal_name(name).map(|()| name.to_owned())));
-    let rule = pattern::rule(
-        &section.section("match", &keys::MATCH),
-        section.integer("priority"),
-    );
+    let name =
+        section.get("name").and_then(Value::text).and_then(|text| text.read(|name| legal_name(name).map(|()| name.to_owned())));
+    let rule = pattern::rule(&section.section("match", &keys::MATCH), section.integer("priority"));
     let timeout = timeouts(&section.section("timeout", &keys::TIMEOUT));
     let request_headers = headers::edits(section, "request_headers");
     let response_headers = headers::edits(section, "response_headers");
@@ -77,11 +57,7 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
     if !matches!(action, Action::Pool(_)) {
         for key in ["timeout", "request_headers"] {
             if let Some(value) = section.get(key) {
-                section.doc.warn(
-                    value.key_span(),
-                    format!("`{key}` has no effect here: nothing goes upstream"),
-                    "take it out",
-                );
+                section.doc.warn(value.key_span(), format!("`{key}` has no effect here: nothing goes upstream"), "take it out");
             }
         }
     }
@@ -112,35 +88,28 @@ pub(crate) fn catch_all(doc: &Doc<'_>, name: &str) -> Route {
 /// Exactly one of `pool`, `respond` and `redirect`.
 fn action(section: &Section<'_>, pools: &HashMap<&str, usize>) -> Option<Action> {
     const ENDS: [&str; 5] = ["pool", "respond", "redirect", "pools", "files"];
-    let mut ends: Vec<_> = ENDS
-        .into_iter()
-        .filter_map(|key| Some((key, section.get(key)?)))
-        .collect();
+    let mut ends: Vec<_> = ENDS.into_iter().filter_map(|key| Some((key, section.get(key)?))).collect();
     ends.sort_by_key(|(_, value)| value.key_span().start);
-    if ends.is_empty() {
-        let pool = pools
-            .iter()
-            .min_by_key(|(_, i)| **i)
-            .map_or("api", |(name, _)| name);
+    if ends.is_empty() && !ENDS.into_iter().any(|key| section.meant(key)) {
+        let pool = pools.iter().min_by_key(|(_, i)| **i).map_or("api", |(name, _)| name);
         section.doc.missing(
             section.span.clone(),
             "this route ends nowhere",
-            format!(
-                "add `pool = \"{}\"`, `respond` or `redirect`",
-                pool.escape_debug()
-            ),
+            format!("add `pool = \"{}\"`, `respond` or `redirect`", pool.escape_debug()),
         );
     }
     for (key, value) in ends.iter().skip(1) {
-        section.doc.fault(value.key_span(), format!("this route ends in `{}` already", ends[0].0), format!("a route ends in one of `pool`, `respond` and `redirect`: take out `{key}` or the other"));
+        section.doc.fault(
+            value.key_span(),
+            format!("this route ends in `{}` already", ends[0].0),
+            format!("a route ends in one of `pool`, `respond` and `redirect`: take out `{key}` or the other"),
+        );
     }
     let mut action = None;
     for (key, value) in ends {
         let read = match key {
             "pool" => value.text().and_then(|text| pool(&text, section, pools)),
-            "respond" => value
-                .section(&keys::RESPOND, section.under("respond"))
-                .and_then(|section| respond(&section)),
+            "respond" => value.section(&keys::RESPOND, section.under("respond")).and_then(|section| respond(&section)),
             "redirect" => redirect(value, section),
             // Planned, and refused where the section was opened.
             _ => None,
@@ -159,25 +128,14 @@ fn pool(text: &Text<'_>, section: &Section<'_>, pools: &HashMap<&str, usize>) ->
     let hint = match nearest(text.as_str(), names.iter().copied()) {
         Some(name) => format!("did you mean \"{}\"?", name.escape_debug()),
         None if names.is_empty() => format!("add `[pool.{}]`", text.as_str().escape_debug()),
-        None => format!(
-            "pools here: {}",
-            names
-                .iter()
-                .map(|name| shown(name))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        None => format!("pools here: {}", names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", ")),
     };
-    let hint = if text.is_fetched() {
-        "it names none of the pools here".to_owned()
+    let (message, hint) = if text.is_fetched() {
+        (format!("{} names no pool", text.shown()), "it must be the name of a pool here".to_owned())
     } else {
-        hint
+        (format!("there is no pool {}", text.shown()), hint)
     };
-    section.doc.missing(
-        text.span(),
-        format!("there is no pool {}", text.shown()),
-        hint,
-    );
+    section.doc.missing(text.span(), message, hint);
     None
 }
 
@@ -185,81 +143,44 @@ fn respond(section: &Section<'_>) -> Option<Action> {
     let status: u16 = section.integer("status");
     let body = section.string("body");
     let content_type = section.parsed("content_type", content_type);
-    let fields = section
-        .get("headers")
-        .map(headers::fields)
-        .unwrap_or_default();
+    let fields = section.get("headers").map(headers::fields).unwrap_or_default();
     if let Some(span) = fields.span_of("content-type") {
-        section.doc.fault(
-            span,
-            "`Content-Type` has a key of its own",
-            "write `content_type`",
-        );
+        section.doc.fault(span, "`Content-Type` has a key of its own", "write `content_type`");
     }
     if matches!(status, 204 | 304) && !body.is_empty() {
-        let span = section
-            .get("body")
-            .map_or(section.span.clone(), |value| value.span());
-        section.doc.fault(
-            span,
-            format!("an answer with status {status} has no body"),
-            "take out `body`, or use status 200",
-        );
+        let span = section.get("body").map_or(section.span.clone(), |value| value.span());
+        section.doc.fault(span, format!("an answer with status {status} has no body"), "take out `body`, or use status 200");
     }
-    Some(Action::Respond {
-        status,
-        body: body.into_bytes(),
-        content_type,
-        headers: fields.fields,
-    })
+    Some(Action::Respond { status, body: body.into_bytes(), content_type, headers: fields.fields })
 }
 
 fn content_type(text: &str) -> Result<String, Wrong> {
     let essence = text.split(';').next().unwrap_or(text).trim();
-    let legal = essence
-        .split_once('/')
-        .is_some_and(|(kind, sub)| headers::is_token(kind) && headers::is_token(sub));
+    let legal = essence.split_once('/').is_some_and(|(kind, sub)| headers::is_token(kind) && headers::is_token(sub));
     if !legal || text.chars().any(char::is_control) {
-        return Err(Wrong::new(
-            format!("{} is not a content type", shown(text)),
-            "as in \"text/html; charset=utf-8\"",
-        ));
+        return Err(Wrong::new(format!("{} is not a content type", shown(text)), "as in \"text/html; charset=utf-8\""));
     }
     Ok(text.to_owned())
 }
 
 fn redirect(value: Value<'_>, route: &Section<'_>) -> Option<Action> {
     if !value.is_table() {
-        return Some(Action::Redirect {
-            to: place(&value.text()?)?,
-            status: 302,
-        });
+        return Some(Action::Redirect { to: place(&value.text()?)?, status: 302 });
     }
     let section = value.section(&keys::REDIRECT, route.under("redirect"))?;
     let status = section.integer("status");
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-        let span = section
-            .get("status")
-            .map_or(section.span.clone(), |value| value.span());
-        section.doc.fault(
-            span,
-            format!("{status} is not a redirect to another place"),
-            "it is 301, 302, 303, 307 or 308",
-        );
+        let span = section.get("status").map_or(section.span.clone(), |value| value.span());
+        section.doc.fault(span, format!("{status} is not a redirect to another place"), "it is 301, 302, 303, 307 or 308");
     }
-    Some(Action::Redirect {
-        to: place(&section.require("to")?.text()?)?,
-        status,
-    })
+    Some(Action::Redirect { to: place(&section.require("to")?.text()?)?, status })
 }
 
 /// A URL, or a path on the same host.
 fn place(text: &Text<'_>) -> Option<Template> {
     let template = headers::template(text)?;
     let legal = match template.parts() {
-        [Part::Text(start), ..] => {
-            start.starts_with('/') || start.starts_with("http://") || start.starts_with("https://")
-        }
+        [Part::Text(start), ..] => start.starts_with('/') || start.starts_with("http://") || start.starts_with("https://"),
         [Part::Variable(variable), ..] => {
             matches!(variable, Variable::Scheme | Variable::Path | Variable::Uri)
         }
@@ -271,17 +192,11 @@ fn place(text: &Text<'_>) -> Option<Template> {
         } else {
             "it begins with `https://`, `http://` or `/`, as in \"https://{host}{uri}\"".to_owned()
         };
-        text.wrong(Wrong::new(
-            format!("{} is not a place to send a client to", text.shown()),
-            hint,
-        ));
+        text.wrong(Wrong::new(format!("{} is not a place to send a client to", text.shown()), hint));
         return None;
     }
     if text.as_str().contains(' ') {
-        text.wrong(Wrong::new(
-            "a place to send a client to has no spaces",
-            "write them as `%20`",
-        ));
+        text.wrong(Wrong::new("a place to send a client to has no spaces", "write them as `%20`"));
     }
     Some(template)
 }
@@ -305,15 +220,7 @@ fn timeouts(section: &Section<'_>) -> Timeouts {
     }
     let total = match total {
         Some(limit) => Total { limit, whole: true },
-        None => Total {
-            limit: TOTAL.max(response),
-            whole: false,
-        },
+        None => Total { limit: TOTAL.max(response), whole: false },
     };
-    Timeouts {
-        connect,
-        response,
-        total,
-        idle: section.duration("idle"),
-    }
+    Timeouts { connect, response, total, idle: section.duration("idle") }
 }

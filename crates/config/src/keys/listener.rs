@@ -14,13 +14,7 @@ pub(crate) static LISTENER: Table = Table {
             "One address or several. `\":80\"` is every address of the machine. Two listeners can't share one.",
         )
         .also_called(&["address", "bind", "port"]),
-        with_default(
-            "protocol",
-            Kind::Choice(&["http"], &["tcp", "udp", "dns"]),
-            "http",
-            "\"http\"",
-            "What clients speak.",
-        ),
+        with_default("protocol", Kind::Choice(&["http"], &["tcp", "udp", "dns"]), "http", "\"http\"", "What clients speak."),
         optional(
             "trusted_proxies",
             NETWORKS,
@@ -28,7 +22,13 @@ pub(crate) static LISTENER: Table = Table {
             "[\"10.0.0.0/8\", \"fd00::/8\"]",
             "Whose `X-Forwarded-*` fields are believed. From everybody else they are removed.",
         ),
-        optional("timeout", Kind::Table(&LISTENER_TIMEOUT), "see there", "{ header = \"5s\" }", "Times after which a client is given up."),
+        optional(
+            "timeout",
+            Kind::Table(&LISTENER_TIMEOUT),
+            "see there",
+            "{ header = \"5s\" }",
+            "Times after which a client is given up.",
+        ),
         optional("limits", Kind::Table(&LIMITS), "see there", "{ body = \"10MiB\" }", "Sizes above which a request is refused."),
         optional(
             "max_connections",
@@ -77,13 +77,7 @@ pub(crate) static LISTENER_TIMEOUT: Table = Table {
             "\"30s\"",
             "Between two requests on a connection. Then it is closed.",
         ),
-        with_default(
-            "body",
-            Kind::Duration("100ms", "1h"),
-            "30s",
-            "\"10s\"",
-            "Between two pieces of a request body. Then 408.",
-        ),
+        with_default("body", Kind::Duration("100ms", "1h"), "30s", "\"10s\"", "Between two pieces of a request body. Then 408."),
         with_default(
             "body_rate",
             Kind::ByteRate,
@@ -105,13 +99,7 @@ pub(crate) static LIMITS: Table = Table {
             "\"4KiB\"",
             "The request target, path and query. Over it: 414.",
         ),
-        with_default(
-            "line",
-            Kind::Size("256B", "64KiB"),
-            "8KiB",
-            "\"16KiB\"",
-            "One header line. Over it: 431.",
-        ),
+        with_default("line", Kind::Size("256B", "64KiB"), "8KiB", "\"16KiB\"", "One header line. Over it: 431."),
         with_default(
             "head",
             Kind::Size("1KiB", "1MiB"),
@@ -119,13 +107,7 @@ pub(crate) static LIMITS: Table = Table {
             "\"32KiB\"",
             "The whole head. At least as much as `target` and `line`. Over it: 431.",
         ),
-        with_default(
-            "fields",
-            Kind::Integer(8, 1024),
-            "128",
-            "64",
-            "Number of header fields. Over it: 431.",
-        ),
+        with_default("fields", Kind::Integer(8, 1024), "128", "64", "Number of header fields. Over it: 431."),
         optional(
             "body",
             Kind::Size("0B", "1TiB"),

@@ -42,12 +42,18 @@ pub(crate) static BACKEND: Table = Table {
     path: "pool.NAME.backends",
     doc: "One backend of the array, where an address alone does not say enough.",
     keys: &[
-        required("address", BACKEND_ADDRESS, "\"10.0.0.2:8080\"", "Host and port; a name is resolved, and again when its TTL ends. A port left out is 80.")
-            .also_called(&["host", "url", "server"]),
+        required(
+            "address",
+            BACKEND_ADDRESS,
+            "\"10.0.0.2:8080\"",
+            "Host and port; a name is resolved, and again when its TTL ends. A port left out is 80.",
+        )
+        .also_called(&["host", "url", "server"]),
         optional("name", NAME, "the address", "\"blue\"", "For logs and metrics. No two in a pool share one."),
         with_default("weight", Kind::Integer(1, 1000), "1", "3", "Its share in comparison with the others."),
         with_default("backup", Kind::Flag, "false", "true", "Serves only when every other backend is down."),
-        optional("max_connections", Kind::Integer(1, 1_000_000), "no limit", "200", "Most exchanges at one time.").also_called(&["maxconn", "max_conns"]),
+        optional("max_connections", Kind::Integer(1, 1_000_000), "no limit", "200", "Most exchanges at one time.")
+            .also_called(&["maxconn", "max_conns"]),
     ],
 };
 
@@ -83,28 +89,10 @@ pub(crate) static HEALTH: Table = Table {
     path: "pool.NAME.health",
     doc: "How backends are probed. The first probe alone decides; then `rise` and `fall` do. A backend that flaps is held down longer each time.",
     keys: &[
-        optional(
-            "path",
-            Kind::Word("a path", "^/[^ ]*$"),
-            "a TCP probe",
-            "\"/health\"",
-            "Sends `GET` for it. Begins with `/`.",
-        )
-        .also_called(&["uri", "url"]),
-        optional(
-            "tcp",
-            Kind::Flag,
-            "true without `path`",
-            "true",
-            "Opens a connection and closes it again.",
-        ),
-        optional(
-            "host",
-            Kind::Word("a host", ""),
-            "the backend's address",
-            "\"shop.example.com\"",
-            "The probe's `Host` field.",
-        ),
+        optional("path", Kind::Word("a path", "^/[^ ]*$"), "a TCP probe", "\"/health\"", "Sends `GET` for it. Begins with `/`.")
+            .also_called(&["uri", "url"]),
+        optional("tcp", Kind::Flag, "true without `path`", "true", "Opens a connection and closes it again."),
+        optional("host", Kind::Word("a host", ""), "the backend's address", "\"shop.example.com\"", "The probe's `Host` field."),
         with_default(
             "status",
             Kind::Word("statuses, such as \"200-399\"", "^[0-9 ,-]+$"),
@@ -112,13 +100,7 @@ pub(crate) static HEALTH: Table = Table {
             "\"200,204\"",
             "Statuses that pass: numbers and ranges with commas.",
         ),
-        with_default(
-            "interval",
-            Kind::Duration("100ms", "1h"),
-            "5s",
-            "\"3s\"",
-            "Between two probes of a backend.",
-        ),
+        with_default("interval", Kind::Duration("100ms", "1h"), "5s", "\"3s\"", "Between two probes of a backend."),
         optional(
             "timeout",
             Kind::Duration("10ms", "5m"),
@@ -133,20 +115,8 @@ pub(crate) static HEALTH: Table = Table {
             "\"20%\"",
             "How far the interval varies by chance, so that probes do not come in step.",
         ),
-        with_default(
-            "rise",
-            Kind::Integer(1, 100),
-            "2",
-            "1",
-            "Passes in a row that bring a backend up.",
-        ),
-        with_default(
-            "fall",
-            Kind::Integer(1, 100),
-            "3",
-            "2",
-            "Failures in a row that take a backend down.",
-        ),
+        with_default("rise", Kind::Integer(1, 100), "2", "1", "Passes in a row that bring a backend up."),
+        with_default("fall", Kind::Integer(1, 100), "3", "2", "Failures in a row that take a backend down."),
         with_default(
             "edge_interval",
             Kind::Duration("50ms", "1h"),
@@ -163,10 +133,7 @@ pub(crate) static HEALTH: Table = Table {
         ),
         planned("grpc", "Probes with the gRPC health protocol."),
         planned("expect", "An expression over the answer that must be true."),
-        planned(
-            "degraded",
-            "An expression over the answer that halves the weight.",
-        ),
+        planned("degraded", "An expression over the answer that halves the weight."),
     ],
 };
 
@@ -180,14 +147,11 @@ pub(crate) static RETRY: Table = Table {
             Kind::Integer(0, 10),
             "2",
             "1",
-            "Further attempts after the first. 0 is none.",
+            "Further attempts after the first; connections that could not be made do not count. 0 turns every retry off.",
         ),
         optional(
             "on",
-            Kind::OneOrMany(&Kind::Word(
-                "a retry condition",
-                "^(connect|reset|timeout|[2-5][0-9]{2}(-[2-5][0-9]{2})?)$",
-            )),
+            Kind::OneOrMany(&Kind::Word("a retry condition", "^(connect|reset|timeout|[2-5][0-9]{2}(-[2-5][0-9]{2})?)$")),
             "connect and reset",
             "[\"connect\", \"reset\", \"502-503\"]",
             "After what: `connect` (no connection), `reset` (it broke before an answer), `timeout` (no answer in time), a status or a range of them.",
@@ -231,19 +195,9 @@ pub(crate) static IDLE: Table = Table {
 };
 
 const BACKEND_ADDRESS: Kind = Kind::Word("an address", "^(http://)?[^ /]+/?$");
-pub(super) const BACKENDS: Kind =
-    Kind::Array(&Kind::Either(&[BACKEND_ADDRESS, Kind::Table(&BACKEND)]));
+pub(super) const BACKENDS: Kind = Kind::Array(&Kind::Either(&[BACKEND_ADDRESS, Kind::Table(&BACKEND)]));
 pub(super) const HEALTH_OR_OFF: Kind = Kind::Either(&[Kind::Off, Kind::Table(&HEALTH)]);
 pub(super) const BALANCE: Kind = Kind::Either(&[
-    Kind::Choice(
-        &[
-            "round_robin",
-            "least_connections",
-            "least_response_time",
-            "random",
-            "ip_hash",
-        ],
-        &[],
-    ),
+    Kind::Choice(&["round_robin", "least_connections", "least_response_time", "random", "ip_hash"], &[]),
     Kind::Table(&HASH),
 ]);

@@ -22,9 +22,15 @@ pub(crate) static ROOT: Table = Table {
             "[\"127.0.0.1:8001\", \"127.0.0.1:8002\"]",
             "Short form: the servers that answer. A port left out is 80.",
         )
-        .also_called(&["servers", "upstreams", "upstream", "targets"]),
+        .also_called(&["servers", "upstreams", "targets"]),
         with_default("balance", BALANCE, "round_robin", "\"least_connections\"", "Short form: as `balance` in `[pool.NAME]`."),
-        optional("health", HEALTH_OR_OFF, "a TCP probe every 5 s", "{ path = \"/health\" }", "Short form: as `[pool.NAME.health]`."),
+        optional(
+            "health",
+            HEALTH_OR_OFF,
+            "a TCP probe every 5 s",
+            "{ path = \"/health\" }",
+            "Short form: as `[pool.NAME.health]`.",
+        ),
         optional(
             "trusted_proxies",
             NETWORKS,
@@ -47,14 +53,38 @@ pub(crate) static ROOT: Table = Table {
             "\"1m\"",
             "How long exchanges that run may go on after SIGTERM. Then they are cut off and the process ends with 0.",
         ),
-        optional("admin", Kind::Table(&ADMIN), "no admin listener", "{ listen = \"127.0.0.1:9900\" }", "Status, metrics and the endpoints that change things."),
+        optional(
+            "admin",
+            Kind::Table(&ADMIN),
+            "no admin listener",
+            "{ listen = \"127.0.0.1:9900\" }",
+            "Status, metrics and the endpoints that change things.",
+        ),
         optional("log", Kind::Table(&LOG), "see there", "{ access = \"off\" }", "What is logged, where to and in which form."),
-        optional("listener", Kind::Named(&LISTENER), "short form", "{ web = { listen = \"0.0.0.0:80\" } }", "Full form: where clients are listened for.")
-            .also_called(&["server", "frontend", "listeners"]),
-        optional("route", Kind::Tables(&ROUTE), "short form", "[{ pool = \"api\" }]", "Full form: which exchanges, and what becomes of them.")
-            .also_called(&["routes", "location"]),
-        optional("pool", Kind::Named(&POOL), "short form", "{ api = { backends = [\"10.0.0.1:80\"] } }", "Full form: groups of backends that serve the same.")
-            .also_called(&["pools", "upstream", "cluster"]),
+        optional(
+            "listener",
+            Kind::Named(&LISTENER),
+            "short form",
+            "{ web = { listen = \"0.0.0.0:80\" } }",
+            "Full form: where clients are listened for.",
+        )
+        .also_called(&["server", "frontend", "listeners"]),
+        optional(
+            "route",
+            Kind::Tables(&ROUTE),
+            "short form",
+            "[{ pool = \"api\" }]",
+            "Full form: which exchanges, and what becomes of them.",
+        )
+        .also_called(&["routes", "location"]),
+        optional(
+            "pool",
+            Kind::Named(&POOL),
+            "short form",
+            "{ api = { backends = [\"10.0.0.1:80\"] } }",
+            "Full form: groups of backends that serve the same.",
+        )
+        .also_called(&["pools", "upstream", "cluster"]),
         planned("test", "Requests and what they must come to, run by every check and reload."),
     ],
 };
@@ -86,10 +116,7 @@ pub(crate) static LOG: Table = Table {
     keys: &[
         with_default(
             "access",
-            Kind::Word(
-                "\"off\", \"stdout\" or the path of a file",
-                "^(off|stdout|.*[/.].*)$",
-            ),
+            Kind::Word("\"off\", \"stdout\" or the path of a file", "^(off|stdout|.*[/.].*)$"),
             "stdout",
             "\"/var/log/evenkeel/access.log\"",
             "Where the access log goes. A file is appended to; its path holds a `/` or a `.`. Lines are lost, and counted, rather than traffic held up.",

@@ -9,13 +9,7 @@ pub(crate) static ROUTE: Table = Table {
           before wildcard before any; then the longer path; then the one with more conditions; ties by order. \
           A route ends in exactly one of `pool`, `respond` and `redirect`.",
     keys: &[
-        optional(
-            "name",
-            NAME,
-            "route-1 for the first, and so on",
-            "\"shop\"",
-            "For logs and metrics. No two routes share one.",
-        ),
+        optional("name", NAME, "route-1 for the first, and so on", "\"shop\"", "For logs and metrics. No two routes share one."),
         optional(
             "match",
             Kind::Table(&MATCH),
@@ -24,21 +18,13 @@ pub(crate) static ROUTE: Table = Table {
             "Which exchanges it takes.",
         )
         .also_called(&["matches", "when"]),
-        with_default(
-            "priority",
-            Kind::Integer(-1000, 1000),
-            "0",
-            "10",
-            "A higher one wins over a more specific route.",
-        ),
-        optional(
-            "pool",
-            NAME,
-            "see `respond`, `redirect`",
-            "\"api\"",
-            "The pool whose backends answer.",
-        )
-        .also_called(&["backend", "upstream", "proxy_pass", "use_backend"]),
+        with_default("priority", Kind::Integer(-1000, 1000), "0", "10", "A higher one wins over a more specific route."),
+        optional("pool", NAME, "see `respond`, `redirect`", "\"api\"", "The pool whose backends answer.").also_called(&[
+            "backend",
+            "upstream",
+            "proxy_pass",
+            "use_backend",
+        ]),
         optional(
             "respond",
             Kind::Table(&RESPOND),
@@ -54,13 +40,7 @@ pub(crate) static ROUTE: Table = Table {
             "\"https://{host}{uri}\"",
             "Sends the client elsewhere: the place alone, or a table with the status too.",
         ),
-        optional(
-            "timeout",
-            Kind::Table(&TIMEOUT),
-            "see there",
-            "{ response = \"10s\" }",
-            "How long a backend may take.",
-        ),
+        optional("timeout", Kind::Table(&TIMEOUT), "see there", "{ response = \"10s\" }", "How long a backend may take."),
         optional(
             "request_headers",
             Kind::Table(&HEADER_EDITS),
@@ -75,13 +55,7 @@ pub(crate) static ROUTE: Table = Table {
             "{ set = { X-Frame-Options = \"SAMEORIGIN\" } }",
             "Changes to every answer before it goes to the client.",
         ),
-        with_default(
-            "log",
-            Kind::Flag,
-            "true",
-            "false",
-            "Whether its exchanges are in the access log.",
-        ),
+        with_default("log", Kind::Flag, "true", "false", "Whether its exchanges are in the access log."),
         planned("pools", "Several pools by share, such as a canary."),
         planned("files", "Serves a folder."),
         planned("cache", "Keeps answers."),
@@ -110,7 +84,13 @@ pub(crate) static MATCH: Table = Table {
             "`\"/api/\"` is a prefix by segments (`/api` and `/api/x`, not `/apix`), `\"=/exact\"` that path alone, \
              `\"~^/v[0-9]+/\"` a regular expression that runs in linear time. Paths are normalised before they are matched.",
         ),
-        optional("method", Kind::OneOrMany(&Kind::Word("a method", "^[A-Z-]+$")), "any", "[\"GET\", \"HEAD\"]", "One method or several."),
+        optional(
+            "method",
+            Kind::OneOrMany(&Kind::Word("a method", "^[A-Z-]+$")),
+            "any",
+            "[\"GET\", \"HEAD\"]",
+            "One method or several.",
+        ),
         optional(
             "header",
             PATTERNS,
@@ -119,7 +99,8 @@ pub(crate) static MATCH: Table = Table {
             "Request fields by name: `\"value\"` exactly, `\"~regex\"`, `\"*\"` or `true` for present, `false` for absent.",
         )
         .also_called(&["headers"]),
-        optional("cookie", PATTERNS, "any", "{ beta = \"1\" }", "Cookies by name; values as in `header`.").also_called(&["cookies"]),
+        optional("cookie", PATTERNS, "any", "{ beta = \"1\" }", "Cookies by name; values as in `header`.")
+            .also_called(&["cookies"]),
         optional("query", PATTERNS, "any", "{ version = \"~^2\" }", "Query parameters by name; values as in `header`."),
         optional("client_ip", NETWORKS, "any", "[\"10.0.0.0/8\"]", "Networks one of which holds the client's address."),
     ],
@@ -129,13 +110,7 @@ pub(crate) static RESPOND: Table = Table {
     path: "route.respond",
     doc: "An answer given here.",
     keys: &[
-        with_default(
-            "status",
-            Kind::Integer(200, 599),
-            "200",
-            "503",
-            "Its status.",
-        ),
+        with_default("status", Kind::Integer(200, 599), "200", "503", "Its status."),
         with_default(
             "body",
             Kind::Text,
@@ -150,13 +125,7 @@ pub(crate) static RESPOND: Table = Table {
             "\"text/html\"",
             "Its `Content-Type`. Left out when there is no body.",
         ),
-        optional(
-            "headers",
-            HEADERS,
-            "none",
-            "{ Cache-Control = \"no-store\" }",
-            "Further fields.",
-        ),
+        optional("headers", HEADERS, "none", "{ Cache-Control = \"no-store\" }", "Further fields."),
     ],
 };
 
@@ -180,9 +149,21 @@ pub(crate) static TIMEOUT: Table = Table {
     path: "route.timeout",
     doc: "How long a backend may take.",
     keys: &[
-        with_default("connect", Kind::Duration("1ms", "5m"), "3s", "\"500ms\"", "For a connection to a backend. Then the next backend is tried, at last 504 `connect_timeout`."),
-        with_default("response", Kind::Duration("1ms", "24h"), "30s", "\"10s\"", "From the end of the request to the end of the answer's head. Then 504 `response_timeout`.")
-            .also_called(&["read"]),
+        with_default(
+            "connect",
+            Kind::Duration("1ms", "5m"),
+            "3s",
+            "\"500ms\"",
+            "For a connection to a backend. Then the next backend is tried, at last 504 `connect_timeout`.",
+        ),
+        with_default(
+            "response",
+            Kind::Duration("1ms", "24h"),
+            "30s",
+            "\"10s\"",
+            "From the end of the request to the end of the answer's head. Then 504 `response_timeout`.",
+        )
+        .also_called(&["read"]),
         optional(
             "total",
             Kind::Duration("1ms", "24h"),
@@ -190,7 +171,13 @@ pub(crate) static TIMEOUT: Table = Table {
             "\"30s\"",
             "For the whole exchange, every attempt and the answer's body included. Then 504 `total_timeout`, or the answer is broken off.",
         ),
-        with_default("idle", Kind::Duration("1s", "24h"), "5m", "\"1h\"", "Without a byte either way in a body, stream or WebSocket."),
+        with_default(
+            "idle",
+            Kind::Duration("1s", "24h"),
+            "5m",
+            "\"1h\"",
+            "Without a byte either way in a body, stream or WebSocket.",
+        ),
     ],
 };
 
@@ -199,26 +186,11 @@ pub(crate) static HEADER_EDITS: Table = Table {
     doc: "Changes to header fields, also under `response_headers`, in the order remove, set, add. Values may hold `{client_ip}`, \
           `{request_id}`, `{host}`, `{method}`, `{path}`, `{query}`, `{uri}` and `{scheme}`. Fields of framing and of one hop can't be touched.",
     keys: &[
-        optional(
-            "set",
-            HEADERS,
-            "none",
-            "{ X-Tier = \"web\" }",
-            "Replaces every field of that name, or adds one.",
-        ),
-        optional(
-            "add",
-            HEADERS,
-            "none",
-            "{ X-Seen-By = \"evenkeel\" }",
-            "Adds a field, whatever is there.",
-        ),
+        optional("set", HEADERS, "none", "{ X-Tier = \"web\" }", "Replaces every field of that name, or adds one."),
+        optional("add", HEADERS, "none", "{ X-Seen-By = \"evenkeel\" }", "Adds a field, whatever is there."),
         optional(
             "remove",
-            Kind::OneOrMany(&Kind::Word(
-                "a header name",
-                "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
-            )),
+            Kind::OneOrMany(&Kind::Word("a header name", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")),
             "none",
             "[\"X-Debug\"]",
             "Takes every field of that name away.",
@@ -228,9 +200,6 @@ pub(crate) static HEADER_EDITS: Table = Table {
 
 /// Names the user gives and names that refer to them.
 pub(super) const NAME: Kind = Kind::Word("a name", "^[A-Za-z0-9_.-]{1,64}$");
-const TEMPLATE: Kind = Kind::Word("a string", "");
+const TEMPLATE: Kind = Kind::Word("a string without control characters and unknown variables", "");
 const HEADERS: Kind = Kind::Map(&TEMPLATE);
-const PATTERNS: Kind = Kind::Map(&Kind::Either(&[
-    Kind::Word("a value or pattern", ""),
-    Kind::Flag,
-]));
+const PATTERNS: Kind = Kind::Map(&Kind::Either(&[Kind::Word("a value or pattern", ""), Kind::Flag]));

@@ -24,7 +24,7 @@ const FLOORS: &[Floor] = &[
         never: &["serde", "serde_json", "toml", "hyper", "axum", "pingora", "hickory-resolver"],
     },
     Floor { name: "control", may: &["proxy", "config", "policy", "wire"], never: &[] },
-    Floor { name: "evenkeel", may: &["control", "proxy", "config", "net"], never: &[] },
+    Floor { name: "evenkeel", may: &["control", "proxy", "config", "policy", "wire", "net"], never: &[] },
     Floor { name: "testkit", may: &["wire", "policy"], never: &[] },
     Floor { name: "bench", may: &[], never: &[] },
 ];

@@ -97,9 +97,10 @@ pub enum HashMethod {
     /// under 1 % of the other backends' keys. Source: Eisenbud et al., "Maglev", NSDI 2016.
     #[default]
     Maglev,
-    /// A ring of 160 points per weight (ketama): other backends' keys never move, shares within about ±20 %.
+    /// A ring of 160 points per weight (ketama): other backends' keys never move, shares vary by 8 %, single ones by 25 %.
     Ring,
-    /// Highest random weight: other backends' keys never move, shares within a few percent.
+    /// Highest random weight: other backends' keys never move, and the keys of one that is down spread over all others.
+    /// Shares vary by 2 % at 100 backends, 6 % at 1,000.
     Rendezvous,
 }
 
@@ -138,13 +139,18 @@ impl Default for Weight {
 /// A backend as the algorithms know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// A stable hash of the backend's identity. Consistent hashing goes by it, never by the position in the list.
+    /// A stable hash of the backend's identity, different for each. Consistent hashing goes by it, never by the position
+    /// in the list.
     pub id: u64,
     /// Its share.
     pub weight: Weight,
 }
 
 /// A built algorithm, ready to pick among the members it was built from. Indices are positions in that list.
+///
+/// May be shared by workers or built by each. All algorithms pass over members that are not available, but shares are exact
+/// only among those that are: build it anew from the live members when health changes. Not so for [`Balance::Hash`]:
+/// built from all members, up or down, it moves no key but those of the members that are down.
 #[derive(Debug)]
 pub struct Balancer(Algorithm);
 
@@ -158,7 +164,8 @@ enum Algorithm {
 }
 
 impl Balancer {
-    /// Builds schedules and tables: up to a few milliseconds and a megabyte for 1,000 members. Deterministic.
+    /// Builds schedules and tables; deterministic. Costs up to 5 ms and 2 MiB for 1,000 members (ring), under 0.3 ms for all
+    /// but hashing.
     pub fn new(balance: &Balance, members: &[Member]) -> Self {
         Self(match balance {
             Balance::RoundRobin => Algorithm::RoundRobin(RoundRobin::new(members)),
@@ -183,6 +190,53 @@ impl Balancer {
             Algorithm::LeastResponseTime(it) => it.pick(view, rng),
             Algorithm::Random(it) => it.pick(view, rng),
             Algorithm::Hash(it) => it.pick(view, key),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_run_from_1_to_1000() {
+        assert_eq!(
+            [0, 1, 1000, 1001].map(|w| Weight::new(w).map(Weight::get)),
+            [None, Some(1), Some(1000), None]
+        );
+        assert_eq!(Weight::default(), Weight::ONE);
+    }
+
+    #[test]
+    fn a_balancer_can_be_shared_by_workers() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Balancer>();
+    }
+
+    #[test]
+    fn no_algorithm_minds_an_empty_pool() {
+        let pool = fake::Pool::of(0);
+        let hash = |method| {
+            Balance::Hash(Hash {
+                key: HashKey::Path,
+                method,
+                bounded: Some(1.5),
+            })
+        };
+        for balance in [
+            Balance::RoundRobin,
+            Balance::LeastConnections,
+            Balance::LeastResponseTime,
+            Balance::Random,
+            hash(HashMethod::Maglev),
+            hash(HashMethod::Ring),
+            hash(HashMethod::Rendezvous),
+        ] {
+            let balancer = Balancer::new(&balance, &[]);
+            assert_eq!(
+                balancer.pick(&pool, 1, &mut fastrand::Rng::with_seed(1)),
+                None
+            );
         }
     }
 }

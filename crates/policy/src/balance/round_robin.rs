@@ -25,6 +25,11 @@ impl RoundRobin {
         }
     }
 
+    /// The members in the order of one cycle.
+    pub(super) fn turns(&self) -> impl Iterator<Item = usize> + Clone {
+        self.schedule.iter().map(|&i| i as usize)
+    }
+
     /// One cursor step; members that are not available are passed over by walking on.
     pub(super) fn pick(&self, view: &impl View) -> Option<usize> {
         if self.schedule.is_empty() {

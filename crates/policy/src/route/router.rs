@@ -12,7 +12,10 @@ const LONGEST_HOST: usize = 255;
 ///
 /// The most specific rule wins: by priority; then exact host, longest wildcard, any host; then exact path, longest prefix
 /// or regular expression, any path; then the number of conditions; then the order in the list.
-#[derive(Debug, Default)]
+///
+/// May be shared by workers. Regular expressions then share their scratch behind a lock; where that matters give each worker
+/// a clone.
+#[derive(Clone, Debug, Default)]
 pub struct Router {
     /// As given.
     rules: Vec<Rule>,
@@ -24,7 +27,7 @@ pub struct Router {
 }
 
 /// The rules of one host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Host {
     /// Lowest rank of all its rules.
     lowest: Option<u32>,
@@ -66,7 +69,7 @@ impl Router {
 
     /// The position of the rule that serves this request.
     ///
-    /// Allocates nothing. Costs a look-up for the host, one for each label where there are wildcards, and one for each
+    /// Allocates nothing, but for the scratch of a regular expression on its first use. Costs a look-up for the host, one for each label where there are wildcards, and one for each
     /// segment of the path that rules know; then the conditions of the rules found there and above. Regular expressions
     /// are tried one after the other.
     pub fn find(&self, input: &impl Input) -> Option<usize> {
@@ -320,6 +323,47 @@ mod tests {
             .into_iter()
             .any(served)
         );
+    }
+
+    #[test]
+    fn among_10_000_routes_only_those_of_the_same_host_and_path_are_tried() {
+        let asks = |i: usize| Condition::Method(vec![format!("M{i}")]);
+        let rules = (0..10_000).map(|i| Rule {
+            conditions: vec![asks(i)],
+            ..rule(
+                &format!("h{}.example.com", i % 100),
+                &format!("/s{}", i / 100),
+            )
+        });
+        let request = CountsMethod(Request::get("h7.example.com", "/s33/x"), 0.into());
+        let router = Router::new(rules.chain([rule("*.example.com", "")]).collect());
+        assert_eq!(router.find(&request), Some(10_000));
+        assert_eq!(request.1.get(), 1);
+    }
+
+    /// A request that counts how often its method is asked for.
+    struct CountsMethod(Request, std::cell::Cell<u32>);
+
+    impl Input for CountsMethod {
+        fn host(&self) -> &[u8] {
+            self.0.host()
+        }
+        fn path(&self) -> &[u8] {
+            self.0.path()
+        }
+        fn method(&self) -> &[u8] {
+            self.1.set(self.1.get() + 1);
+            b"GET"
+        }
+        fn query(&self) -> &[u8] {
+            self.0.query()
+        }
+        fn header(&self, lower_name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+            self.0.header(lower_name, test)
+        }
+        fn client_ip(&self) -> std::net::IpAddr {
+            self.0.client_ip()
+        }
     }
 
     #[test]

@@ -29,12 +29,12 @@ impl Hasher for TextHasher {
 pub(super) type Ranks = Vec<u32>;
 
 /// Prefixes as a tree of segments.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Trie {
     nodes: Vec<Node>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Node {
     parent: Option<u32>,
     ranks: Ranks,

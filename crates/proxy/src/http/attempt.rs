@@ -23,6 +23,8 @@ const SECOND: Nanos = 1_000_000_000;
 const ANY_PACE: Nanos = config::model::BODY_RATE_AFTER.as_nanos() as Nanos;
 /// Interim answers passed on before the backend is taken for broken (B4).
 const INTERIM: u8 = 16;
+/// How long an answer may still take once the client has sent its FIN.
+const CLOSING: Nanos = SECOND / 1000 * 80;
 /// How long the rest of a body is waited for after an answer that did not need it (A9).
 const DRAIN: Nanos = 5 * SECOND;
 
@@ -169,7 +171,8 @@ impl Exchange<'_> {
 
     /// Sets the deadline, the exchange's own if that is earlier.
     pub(super) fn arm(&self, deadline: Nanos) {
-        self.conn.timer.set(deadline.min(self.deadline));
+        let gone = self.closing.map_or(Nanos::MAX, |since| since + CLOSING);
+        self.conn.timer.set(deadline.min(self.deadline).min(gone));
     }
 
     /// What a deadline that has passed means.
@@ -185,8 +188,13 @@ impl Exchange<'_> {
         }
     }
 
-    /// Ready when the client has closed. What it sends meanwhile, the next request perhaps, is kept.
+    /// Ready when the client is gone. What it sends meanwhile, the next request perhaps, is kept.
+    ///
+    /// A FIN alone may come from a client that has sent all it wanted and waits for the answer, so a quick answer is still sent (F9).
     pub(super) fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(since) = self.closing {
+            return if self.now() >= since + CLOSING { Poll::Ready(()) } else { Poll::Pending };
+        }
         let conn = &mut *self.conn;
         loop {
             let space = conn.buffer.space(self.keep);
@@ -194,8 +202,14 @@ impl Exchange<'_> {
                 return Poll::Pending;
             }
             match conn.stream.poll_read(cx, space) {
-                Poll::Ready(Ok(n)) if n > 0 => conn.buffer.filled(n),
-                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Ready(Ok(0)) => {
+                    let now = conn.worker.timers.now();
+                    self.closing = Some(now);
+                    self.arm(now + CLOSING);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(n)) => conn.buffer.filled(n),
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -254,7 +268,8 @@ impl Exchange<'_> {
         poll_fn(|cx| {
             let conn = &mut *self.conn;
             loop {
-                while let Ok(piece) = body.decode(conn.buffer.unread()) {
+                loop {
+                    let Ok(piece) = body.decode(conn.buffer.unread()) else { return Poll::Ready(false) };
                     let n = piece.skip + piece.data;
                     if n > left {
                         return Poll::Ready(false);

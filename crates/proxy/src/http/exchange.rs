@@ -151,11 +151,15 @@ pub(super) struct Exchange<'c> {
     pub(super) conn: &'c mut Connection,
     pub(super) local: Rc<Local>,
     pub(super) started: Nanos,
+    /// When the first attempt could begin.
+    ready: Nanos,
     pub(super) route: Option<usize>,
     /// When the exchange must be over.
     pub(super) deadline: Nanos,
     /// Bytes from the start of the head that stay in the buffer: the head's, and the body's while it's held for another attempt.
     pub(super) keep: usize,
+    /// When the client said that it sends nothing more: it may be gone, or wait for the answer.
+    pub(super) closing: Option<Nanos>,
     /// Part of the body may be with the pump and no longer in the buffer.
     body_pumped: bool,
     pub(super) at: Option<Place>,
@@ -174,9 +178,11 @@ impl<'c> Exchange<'c> {
             conn,
             local,
             started,
+            ready: started,
             route: None,
             deadline: Nanos::MAX,
             keep,
+            closing: None,
             body_pumped: false,
             at: None,
             attempts: 0,
@@ -392,6 +398,7 @@ impl<'c> Exchange<'c> {
             _ => return Ok(false),
         };
         self.read_body(length).await?;
+        self.ready = self.now();
         self.keep += length;
         Ok(true)
     }
@@ -402,7 +409,8 @@ impl<'c> Exchange<'c> {
         let backend = &pool.pool.backends[at.backend];
         backend.state.cells[self.conn.worker.id].attempts.add(1);
         self.attempts = self.attempts.saturating_add(1);
-        let begun = self.now();
+        // The clock is read three times an exchange, not at every step: it costs as much as parsing a field.
+        let begun = if self.attempts == 1 { self.ready } else { self.now() };
         let sure = !self.conn.scratch.head.method.is_idempotent();
         let kept = if fresh { None } else { pool.idle[at.backend].take(pool.pool.idle_timeout, begun, sure) };
         let reused = kept.is_some();
@@ -412,7 +420,11 @@ impl<'c> Exchange<'c> {
             Some(stream) => stream,
             None => self.dial(backend, route.connect).await?,
         };
-        let mut up = Upstream::new(stream, self.conn.worker.buffers.take(), reused, begun, in_flight);
+        let buffer = self.conn.worker.buffers.take().map_err(|e| {
+            tracing::error!("no memory for an exchange: {e}");
+            Trouble::Final(Reason::Internal)
+        })?;
+        let mut up = Upstream::new(stream, buffer, reused, begun, in_flight);
         up.buffer.hold();
         self.start_request(backend, route);
         match self.hear(&mut up, route).await {
@@ -497,7 +509,9 @@ impl<'c> Exchange<'c> {
 
     /// Statistics and log.
     fn conclude(&mut self) {
-        let took = self.now().saturating_sub(self.started);
+        let now = self.now();
+        self.conn.waiting_since = now;
+        let took = now.saturating_sub(self.started);
         let cells = &self.conn.worker.cells;
         cells.exchanges.add(1);
         if let Some(class) = cells.answers.get(usize::from(self.status / 100).wrapping_sub(1)) {

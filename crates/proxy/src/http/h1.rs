@@ -1,6 +1,7 @@
 //! A client's HTTP/1 connection: heads in, exchanges one after the other, and as little memory as can be while it waits.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -87,7 +88,10 @@ pub(crate) async fn connection(worker: Rc<Worker>, gate: Rc<Gate>, stream: Strea
     let mut patience = gate.listener().header;
     let mut parked = Parked { stream, timer: worker.timers.timer(), since: worker.timers.now() };
     loop {
-        let awake = Connection::wake(&worker, &gate, parked, peer);
+        let awake = match Connection::wake(&worker, &gate, parked, peer) {
+            Ok(awake) => awake,
+            Err(e) => return tracing::error!("no memory for a connection: {e}"),
+        };
         // Boxed, so that a waiting connection is small: the box is gone while it is parked.
         match Box::pin(serve(awake)).await {
             Some((waiting, served)) => {
@@ -152,7 +156,8 @@ async fn serve(mut conn: Connection) -> Option<(Parked, bool)> {
         }
         served = true;
         match exchange::run(&mut conn).await {
-            After::Keep => conn.waiting_since = conn.worker.timers.now(),
+            After::Keep => {}
+            After::Close if conn.is_all_read() => break,
             After::Close => {
                 conn.linger().await;
                 break;
@@ -165,8 +170,8 @@ async fn serve(mut conn: Connection) -> Option<(Parked, bool)> {
 }
 
 impl Connection {
-    fn wake(worker: &Rc<Worker>, gate: &Rc<Gate>, parked: Parked, peer: SocketAddr) -> Self {
-        Self {
+    fn wake(worker: &Rc<Worker>, gate: &Rc<Gate>, parked: Parked, peer: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
             worker: worker.clone(),
             gate: gate.clone(),
             listener: gate.listener(),
@@ -174,13 +179,14 @@ impl Connection {
             timer: parked.timer,
             peer,
             peer_text: AddressText::new(peer.ip().to_canonical()),
-            buffer: worker.buffers.take(),
+            buffer: worker.buffers.take()?,
             scratch: worker.take_scratch(),
             waiting_since: parked.since,
-        }
+        })
     }
 
     fn park(self) -> Parked {
+        self.worker.count_parked();
         self.worker.buffers.give(self.buffer);
         self.worker.give_scratch(self.scratch);
         Parked { stream: self.stream, timer: self.timer, since: self.waiting_since }
@@ -199,7 +205,7 @@ impl Connection {
         self.buffer.release();
         self.buffer.hold();
         self.scratch.progress = Progress::default();
-        self.timer.set(self.worker.timers.now().max(self.waiting_since) + PARK);
+        self.timer.set(self.waiting_since + PARK);
         let mut begun = false;
         loop {
             if !self.buffer.is_empty() {
@@ -226,7 +232,7 @@ impl Connection {
     }
 
     /// Bytes of a head, or `None` when the time is up or the worker drains and nothing was begun.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<std::io::Result<usize>>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<usize>>> {
         // A head fits in the buffer: its limit is below the buffer's size, and the parser refuses what is over it.
         if let Poll::Ready(read) = self.stream.poll_read(cx, self.buffer.space_for_head()) {
             return Poll::Ready(Some(read));
@@ -251,7 +257,9 @@ impl Connection {
             Reply { status: reason.status(), content_type: Form::Json.content_type(), body: body.as_bytes(), fields: &fields };
         let down = &mut self.scratch.down;
         down.start(wire::h1::Body::Empty, false, 0);
-        reply.write(&mut down.out, false, Fate::Closes);
+        // The head was not read to its end, but its first word is the method.
+        let to_head = self.buffer.held().trim_ascii_start().starts_with(b"HEAD ");
+        reply.write(&mut down.out, to_head, Fate::Closes);
         crate::log::refused(self, reason, &id);
         if self.write_out().await {
             self.linger().await;
@@ -271,7 +279,12 @@ impl Connection {
         .await
     }
 
-    /// Says that no more comes and reads a little on: a close with unread bytes would be a reset, which can overtake the answer.
+    /// Whether all that the client has sent was read. Then a close is a FIN, otherwise a reset, which can overtake the answer.
+    fn is_all_read(&self) -> bool {
+        self.buffer.is_empty() && !self.stream.has_news()
+    }
+
+    /// Says that no more comes and reads a little on, so that the close is no reset.
     pub(crate) async fn linger(&mut self) {
         self.stream.finish();
         self.timer.set(self.worker.timers.now() + LINGER);

@@ -5,6 +5,7 @@ mod pool;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use config::model;
@@ -41,6 +42,8 @@ pub(crate) struct Listener {
     pub(crate) path: wire::h1::path::Policy,
     pub(crate) underscores: bool,
     pub(crate) max_connections: u32,
+    /// Connections open now, kept over reloads.
+    pub(crate) open: Arc<AtomicU32>,
     pub(crate) header: Nanos,
     pub(crate) idle: Nanos,
     pub(crate) body: Nanos,
@@ -52,6 +55,11 @@ impl Listener {
     /// Whether this peer's word on the client's address is believed.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Whether it has as many connections as it may have.
+    pub(crate) fn is_full(&self) -> bool {
+        self.open.load(Relaxed) >= self.max_connections
     }
 }
 
@@ -85,7 +93,7 @@ impl Plan {
         let pools = config.pools.iter().map(|pool| Arc::new(Pool::compile(pool, resolve, board))).collect();
         board.forget_unused();
         Self {
-            listeners: config.listeners.iter().map(|listener| Arc::new(compile_listener(listener))).collect(),
+            listeners: config.listeners.iter().map(|listener| Arc::new(compile_listener(listener, board))).collect(),
             router: Router::new(config.routes.iter().map(|route| route.rule.clone()).collect()),
             routes: config.routes.iter().map(compile_route).collect(),
             pools,
@@ -99,7 +107,7 @@ impl Plan {
     }
 }
 
-fn compile_listener(listener: &model::Listener) -> Listener {
+fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     let limits = listener.limits;
     Listener {
         addresses: listener.listen.clone(),
@@ -109,6 +117,7 @@ fn compile_listener(listener: &model::Listener) -> Listener {
         path: wire::h1::path::Policy { keep_encoded_slash: listener.keep_encoded_slash },
         underscores: listener.underscores,
         max_connections: listener.max_connections.map_or(u32::MAX, Into::into),
+        open: board.listener(&listener.name),
         header: nanos(listener.timeout.header),
         idle: nanos(listener.timeout.idle),
         body: nanos(listener.timeout.body),

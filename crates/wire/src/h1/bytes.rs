@@ -1,5 +1,7 @@
 //! Which byte may stand where: the tables and scans the parsers share.
 
+use std::ops::Range;
+
 /// One in every byte of a word.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 /// A byte of a token (RFC 9110 5.6.2).
@@ -138,13 +140,18 @@ fn word_at<const N: usize, const W: usize>(text: &[u8; N], at: usize) -> [u8; W]
 
 /// Without the spaces and tabs around it (RFC 9110 5.6.3).
 pub(super) fn trim(text: &[u8]) -> &[u8] {
+    &text[trimmed_range(text)]
+}
+
+/// Where in `text` the part is that [`trim`] leaves. At its start if nothing is left.
+pub(super) fn trimmed_range(text: &[u8]) -> Range<usize> {
     let is_text = |b: &u8| !matches!(b, b' ' | b'\t');
     match (
         text.iter().position(is_text),
         text.iter().rposition(is_text),
     ) {
-        (Some(first), Some(last)) => &text[first..=last],
-        _ => &[],
+        (Some(first), Some(last)) => first..last + 1,
+        _ => 0..0,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The `Connection` field: what the peer says about this hop, and which fields it takes out of the message (row D4).
 
 use super::bytes::{is, trim};
-use super::fields::{Field, Name};
+use super::fields::{Field, Present};
+use super::name::Name;
 
 /// More options than this in all `Connection` lines are refused: each is compared with every field, and nobody needs more.
 const MOST_OPTIONS: usize = 32;
@@ -23,8 +24,15 @@ pub(super) enum BadOptions {
 }
 
 /// Reads all `Connection` lines and marks the fields they nominate as hop-by-hop.
-pub(super) fn options(buf: &[u8], fields: &mut [Field]) -> Result<Options, BadOptions> {
+pub(super) fn options(
+    buf: &[u8],
+    fields: &mut [Field],
+    present: Present,
+) -> Result<Options, BadOptions> {
     let mut options = Options::default();
+    if !present.has(Name::Connection) {
+        return Ok(options);
+    }
     let mut count = 0;
     for i in 0..fields.len() {
         if fields[i].known != Name::Connection {

@@ -1,112 +1,10 @@
-//! Field lines: their grammar (row A5), and the names a proxy acts on.
+//! Field lines: their grammar (row A5), and a head's worth of them.
 
-use super::bytes::{TOKEN_CLASS, UNDERSCORE, find_control, is, trim};
+use super::bytes::{TOKEN_CLASS, UNDERSCORE, find_control, trim, trimmed_range};
 use super::fault::Syntax;
 use super::lines::Progress;
+use super::name::Name;
 use super::{Limits, Span};
-
-/// A field name the proxy acts on; everything else is [`Name::Other`].
-#[allow(missing_docs, reason = "each variant is the field of that name")]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Name {
-    Host,
-    Connection,
-    KeepAlive,
-    ProxyConnection,
-    TransferEncoding,
-    ContentLength,
-    Te,
-    Trailer,
-    Upgrade,
-    Expect,
-    Forwarded,
-    /// Any name that begins with `X-Forwarded-`.
-    XForwarded,
-    XRealIp,
-    XRequestId,
-    Via,
-    Cookie,
-    Authorization,
-    ProxyAuthorization,
-    ProxyAuthenticate,
-    Accept,
-    AcceptEncoding,
-    UserAgent,
-    Referer,
-    ContentType,
-    Date,
-    Server,
-    Location,
-    SetCookie,
-    RetryAfter,
-    SecWebsocketKey,
-    SecWebsocketVersion,
-    SecWebsocketAccept,
-    Http2Settings,
-    Other,
-}
-
-impl Name {
-    /// The name that `name` is, in any case. Cost: its length picks at most five candidates, each one or two compares of words.
-    #[inline]
-    pub fn of(name: &[u8]) -> Name {
-        match name.len() {
-            2 if is(name, b"te") => Name::Te,
-            3 if is(name, b"via") => Name::Via,
-            4 if is(name, b"host") => Name::Host,
-            4 if is(name, b"date") => Name::Date,
-            6 if is(name, b"accept") => Name::Accept,
-            6 if is(name, b"cookie") => Name::Cookie,
-            6 if is(name, b"expect") => Name::Expect,
-            6 if is(name, b"server") => Name::Server,
-            7 if is(name, b"referer") => Name::Referer,
-            7 if is(name, b"upgrade") => Name::Upgrade,
-            7 if is(name, b"trailer") => Name::Trailer,
-            8 if is(name, b"location") => Name::Location,
-            9 if is(name, b"forwarded") => Name::Forwarded,
-            9 if is(name, b"x-real-ip") => Name::XRealIp,
-            10 if is(name, b"connection") => Name::Connection,
-            10 if is(name, b"user-agent") => Name::UserAgent,
-            10 if is(name, b"keep-alive") => Name::KeepAlive,
-            10 if is(name, b"set-cookie") => Name::SetCookie,
-            11 if is(name, b"retry-after") => Name::RetryAfter,
-            12 if is(name, b"content-type") => Name::ContentType,
-            12 if is(name, b"x-request-id") => Name::XRequestId,
-            13 if is(name, b"authorization") => Name::Authorization,
-            14 if is(name, b"content-length") => Name::ContentLength,
-            14 if is(name, b"http2-settings") => Name::Http2Settings,
-            15 if is(name, b"accept-encoding") => Name::AcceptEncoding,
-            16 if is(name, b"proxy-connection") => Name::ProxyConnection,
-            17 if is(name, b"transfer-encoding") => Name::TransferEncoding,
-            17 if is(name, b"sec-websocket-key") => Name::SecWebsocketKey,
-            18 if is(name, b"proxy-authenticate") => Name::ProxyAuthenticate,
-            19 if is(name, b"proxy-authorization") => Name::ProxyAuthorization,
-            20 if is(name, b"sec-websocket-accept") => Name::SecWebsocketAccept,
-            21 if is(name, b"sec-websocket-version") => Name::SecWebsocketVersion,
-            13.. if is(&name[..12], b"x-forwarded-") => Name::XForwarded,
-            _ => Name::Other,
-        }
-    }
-
-    /// Whether the field speaks to the next hop only, so that it is never forwarded as it came (RFC 9110 7.6.1, 11.7; RFC 9112 6).
-    /// `Content-Length` is among them because outgoing framing is always written anew.
-    pub fn is_hop(self) -> bool {
-        matches!(
-            self,
-            Name::Connection
-                | Name::KeepAlive
-                | Name::ProxyConnection
-                | Name::TransferEncoding
-                | Name::ContentLength
-                | Name::Te
-                | Name::Trailer
-                | Name::Upgrade
-                | Name::Http2Settings
-                | Name::ProxyAuthorization
-                | Name::ProxyAuthenticate
-        )
-    }
-}
 
 /// One field line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -210,12 +108,8 @@ fn trimmed(value: &[u8], start: usize) -> Span {
     {
         return Span::new(start + 1, start + value.len());
     }
-    let text = trim(value);
-    let before = value
-        .iter()
-        .position(|b| !matches!(b, b' ' | b'\t'))
-        .unwrap_or(0);
-    Span::new(start + before, start + before + text.len())
+    let text = trimmed_range(value);
+    Span::new(start + text.start, start + text.end)
 }
 
 #[cold]
@@ -264,8 +158,11 @@ pub(super) fn parse_lines(
     limits: &Limits,
 ) -> Result<bool, Syntax> {
     loop {
-        let most = progress.most(limits.line, limits);
-        let line = match Line::parse_usual(buf, progress.line, most) {
+        let usual = match progress.most_if_fresh(limits) {
+            Some(most) => Line::parse_usual(buf, progress.line, most),
+            None => None,
+        };
+        let line = match usual {
             Some(line) => line,
             None => match progress.next_line(buf, limits.line, limits)? {
                 None => return Ok(false),

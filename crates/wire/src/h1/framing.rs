@@ -3,7 +3,8 @@
 use super::Version;
 use super::bytes::{is, is_token, trim};
 use super::fault::BadFraming;
-use super::fields::{Fields, Name, Repeated};
+use super::fields::{Fields, Repeated};
+use super::name::Name;
 
 /// Where the body of a request ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

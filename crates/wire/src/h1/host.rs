@@ -34,31 +34,14 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// For each byte, whether it may stand in a registered name: unreserved, sub-delims, and `%` whose digits are checked apart. No
-/// comma, though RFC 3986 has it: a list of hosts must not pass for one.
+/// For each byte, whether it may stand in a registered name: unreserved, and `%` whose digits are checked apart. None of the
+/// sub-delims that RFC 3986 has: no host name holds them, and a list of hosts must not pass for one.
 static NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0;
     while b < 256 {
         let byte = b as u8;
-        table[b] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-                    | b'%'
-            );
+        table[b] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%');
         b += 1;
     }
     table

@@ -6,7 +6,7 @@ use memchr::memchr;
 
 /// How far a head has been looked at. Start each message with the default; it is back at the default when the head is complete.
 ///
-/// Because of it no byte is searched twice: a head that comes one byte at a time costs O(n), not O(n²).
+/// Because of it no byte is searched again and again: a head that comes one byte at a time costs O(n), not O(n²).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Progress {
     /// Where the line begins that is not yet complete.
@@ -47,9 +47,15 @@ impl Progress {
         Ok(Some(Span::new(self.line, lf - 1)))
     }
 
+    /// Most bytes that the next field line may have with its CRLF, unless a part of it has been looked at before.
+    #[inline]
+    pub(super) fn most_if_fresh(&self, limits: &Limits) -> Option<usize> {
+        (self.scanned == self.line).then(|| self.most(limits.line, limits))
+    }
+
     /// Most bytes that the line which begins at `self.line` may have with its CRLF, if `longest` without is the limit for the line.
     #[inline]
-    pub(super) fn most(&self, longest: usize, limits: &Limits) -> usize {
+    fn most(&self, longest: usize, limits: &Limits) -> usize {
         let left = limits.head.min(u32::MAX as usize).saturating_sub(self.line);
         left.min(longest.saturating_add(2))
     }
@@ -67,5 +73,39 @@ impl Progress {
         let len = self.line + 2;
         *self = Progress::default();
         len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_looked_at_once_is_never_read_from_its_start_again_a13() {
+        let mut progress = Progress::default();
+        let limits = Limits::DEFAULT;
+        assert!(progress.most_if_fresh(&limits).is_some());
+        assert_eq!(progress.next_line(b"X: ab", 100, &limits), Ok(None));
+        assert_eq!(
+            (progress.scanned, progress.most_if_fresh(&limits)),
+            (5, None)
+        );
+        let line = progress.next_line(b"X: ab\r\nY", 100, &limits);
+        assert_eq!(line, Ok(Some(Span::new(0, 5))));
+        progress.accept(5);
+        assert!(progress.most_if_fresh(&limits).is_some());
+    }
+
+    #[test]
+    fn the_limit_that_is_reached_first_is_the_one_named_a12() {
+        let verdict = |head: usize| {
+            let limits = Limits {
+                head,
+                ..Limits::DEFAULT
+            };
+            Progress::default().next_line(&[b'a'; 200], 100, &limits)
+        };
+        assert_eq!(verdict(101), Err(Syntax::HeadTooLarge));
+        assert_eq!(verdict(102), Err(Syntax::LineTooLong));
     }
 }

@@ -19,19 +19,23 @@ mod fields;
 mod framing;
 mod host;
 mod lines;
+mod name;
 pub mod path;
 mod request;
 mod response;
 mod target;
+mod upgrade;
 
 pub use body::{BadBody, Body, Piece};
 pub use chunked::Chunked;
 pub use fault::{BadFraming, Malformed, Reject, Syntax};
-pub use fields::{Field, Name};
+pub use fields::Field;
 pub use framing::{Framing, ResponseFraming};
 pub use lines::Progress;
+pub use name::Name;
 pub use request::Request;
 pub use response::Response;
+pub use upgrade::Upgrade;
 
 /// How large a head may be. Beyond them a request gets 414 or 431 (row A12), a response is malformed (B5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,16 +144,6 @@ impl Method {
     pub fn is_safe(self) -> bool {
         matches!(self, Method::Get | Method::Head | Method::Options)
     }
-}
-
-/// What a connection turns into after the head.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Upgrade {
-    /// It stays HTTP. Any upgrade but `websocket` is here too, its fields marked [`Field::hop`] (row B1).
-    #[default]
-    None,
-    /// RFC 6455.
-    WebSocket,
 }
 
 /// Whether the head is all there.

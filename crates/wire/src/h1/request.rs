@@ -1,15 +1,16 @@
 //! Request heads (rows A1 to A5, A10 to A14, B1, B2, D4, D5).
 
 use super::bytes::{is, is_token_byte, trim};
-use super::connection::{self, BadOptions, Options};
+use super::connection::{self, BadOptions};
 use super::fault::{Reject, Syntax};
-use super::fields::{self, Field, Fields, Name, Present, Repeated};
+use super::fields::{self, Field, Fields, Present, Repeated};
 use super::framing::{self, Framing};
 use super::host::Authority;
 use super::lines::Progress;
+use super::name::Name;
 use super::target::{Form, Target};
-use super::{Limits, Method, Span, Status, Upgrade, Version};
-use crate::websocket;
+use super::upgrade::{self, Upgrade};
+use super::{Limits, Method, Span, Status, Version};
 
 /// What a request line may have beside its target: method, version and the spaces between. Longer is 414, as the longest target is.
 const BESIDE_TARGET: usize = 64;
@@ -202,11 +203,7 @@ impl Request {
 
     /// All that concerns the head as a whole, at its empty line.
     fn judge(&mut self, buf: &[u8]) -> Result<(), Reject> {
-        let options = if self.present.has(Name::Connection) {
-            connection::options(buf, &mut self.fields)?
-        } else {
-            Options::default()
-        };
+        let options = connection::options(buf, &mut self.fields, self.present)?;
         self.keep_alive = !options.close && (self.version == Version::Http11 || options.keep_alive);
         let fields = Fields {
             buf,
@@ -218,7 +215,7 @@ impl Request {
             self.version == Version::Http11 && expects_continue(fields)? && self.framing.has_body();
         self.te_trailers = says_trailers(fields);
         self.upgrade = if options.upgrade {
-            upgrade(self.method, self.version, self.framing, fields)?
+            upgrade::of_request(self.method, self.version, self.framing, fields)?
         } else {
             Upgrade::None
         };
@@ -296,35 +293,6 @@ fn says_trailers(fields: Fields<'_>) -> bool {
         .values(Name::Te)
         .flat_map(|value| value.split(|&b| b == b','))
         .any(|coding| is(trim(coding), b"trailers"))
-}
-
-/// What the connection is to become (rows B1, B2). An upgrade that `Connection` doesn't name is none.
-fn upgrade(
-    method: Method,
-    version: Version,
-    framing: Framing,
-    fields: Fields<'_>,
-) -> Result<Upgrade, Reject> {
-    if !matches!(fields.single(Name::Upgrade), Ok(Some(protocol)) if is(protocol, b"websocket")) {
-        return Ok(Upgrade::None);
-    }
-    if version == Version::Http10 {
-        return Err(Reject::WebsocketVersion10);
-    }
-    if method != Method::Get {
-        return Err(Reject::WebsocketMethod);
-    }
-    if framing.has_body() {
-        return Err(Reject::WebsocketBody);
-    }
-    if !matches!(fields.single(Name::SecWebsocketKey), Ok(Some(key)) if websocket::is_valid_key(key))
-    {
-        return Err(Reject::WebsocketKey);
-    }
-    if !matches!(fields.single(Name::SecWebsocketVersion), Ok(Some(b"13"))) {
-        return Err(Reject::WebsocketVersion);
-    }
-    Ok(Upgrade::WebSocket)
 }
 
 impl From<BadOptions> for Reject {

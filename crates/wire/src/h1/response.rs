@@ -1,12 +1,14 @@
 //! Response heads (rows B4, B5, and what B3 needs to be judged).
 
-use super::bytes::{has_control, is};
-use super::connection::{self, BadOptions, Options};
+use super::bytes::has_control;
+use super::connection::{self, BadOptions};
 use super::fault::Malformed;
-use super::fields::{self, Field, Fields, Name, Present};
+use super::fields::{self, Field, Fields, Present};
 use super::framing::{self, Framing, ResponseFraming};
 use super::lines::Progress;
-use super::{Limits, Method, Span, Status, Upgrade, Version};
+use super::name::Name;
+use super::upgrade::{self, Upgrade};
+use super::{Limits, Method, Span, Status, Version};
 
 /// A parsed response head. Reused message after message: `fields` keeps its capacity.
 ///
@@ -136,11 +138,7 @@ impl Response {
 
     /// All that concerns the head as a whole, at its empty line.
     fn judge(&mut self, buf: &[u8], to: Method) -> Result<(), Malformed> {
-        let options = if self.present.has(Name::Connection) {
-            connection::options(buf, &mut self.fields)?
-        } else {
-            Options::default()
-        };
+        let options = connection::options(buf, &mut self.fields, self.present)?;
         let fields = Fields {
             buf,
             all: &self.fields,
@@ -163,11 +161,8 @@ impl Response {
             && (self.version == Version::Http11 || options.keep_alive)
             && self.framing != ResponseFraming::UntilClose
             && !(is_bare && said.has_body());
-        let is_websocket = self.status == 101
-            && options.upgrade
-            && matches!(fields.single(Name::Upgrade), Ok(Some(protocol)) if is(protocol, b"websocket"));
-        self.upgrade = if is_websocket {
-            Upgrade::WebSocket
+        self.upgrade = if options.upgrade {
+            upgrade::of_response(self.status, fields)
         } else {
             Upgrade::None
         };

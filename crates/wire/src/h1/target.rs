@@ -63,10 +63,6 @@ impl Target {
             .position(|b| matches!(b, b'/' | b'?'))
             .unwrap_or(text.len() - scheme_len);
         let origin = Span::new(start + authority_len, span.end());
-        // "http://a?b" has no path to forward; nobody sends it, and to invent the slash would mean to move bytes.
-        if origin.of(buf).first() == Some(&b'?') {
-            return Err(Reject::BadTarget);
-        }
         let form = Form::Absolute {
             authority: Span::new(start, start + authority_len),
             port,

@@ -23,13 +23,9 @@ const TIGHT: Limits = Limits {
 /// A request head gets the same verdict however it arrives, whatever is accepted is really legal, and another parser reads it alike.
 pub fn request_head(data: &[u8]) {
     for limits in [Limits::DEFAULT, TIGHT] {
-        let whole = read_request(data, data.len().max(1), &limits);
-        for step in [1, 7] {
-            assert_eq!(
-                read_request(data, step, &limits),
-                whole,
-                "in steps of {step}"
-            );
+        let whole = read_request(data, &[data.len()], &limits);
+        for reads in arrivals(data.len()) {
+            assert_eq!(read_request(data, &reads, &limits), whole, "{reads:?}");
         }
         if let Ok(Some(request)) = whole {
             check_fields(data, &request.fields, request.len, &limits);
@@ -43,13 +39,9 @@ pub fn request_head(data: &[u8]) {
 /// As [`request_head`], for responses to `GET` and `HEAD`.
 pub fn response_head(data: &[u8]) {
     for (limits, to) in [(Limits::DEFAULT, Method::Get), (TIGHT, Method::Head)] {
-        let whole = read_response(data, data.len().max(1), &limits, to);
-        for step in [1, 7] {
-            assert_eq!(
-                read_response(data, step, &limits, to),
-                whole,
-                "in steps of {step}"
-            );
+        let whole = read_response(data, &[data.len()], &limits, to);
+        for reads in arrivals(data.len()) {
+            assert_eq!(read_response(data, &reads, &limits, to), whole, "{reads:?}");
         }
         let Ok(Some(response)) = whole else { continue };
         check_fields(data, &response.fields, response.len, &limits);
@@ -65,9 +57,9 @@ pub fn response_head(data: &[u8]) {
 
 /// A chunked body means the same however it arrives, and the same to a reader that has no state; what is encoded is read back.
 pub fn chunked_body(data: &[u8]) {
-    let whole = read_body(data, data.len().max(1));
-    for step in [1, 7] {
-        assert_eq!(read_body(data, step), whole, "in steps of {step}");
+    let whole = read_body(data, &[data.len()]);
+    for reads in arrivals(data.len()) {
+        assert_eq!(read_body(data, &reads), whole, "{reads:?}");
     }
     let naive = naive::chunked(data);
     match whole.end {
@@ -81,7 +73,7 @@ pub fn chunked_body(data: &[u8]) {
         encoded.extend_from_slice(b"\r\n");
     }
     encoded.extend_from_slice(encode::LAST_CHUNK);
-    let again = read_body(&encoded, encoded.len());
+    let again = read_body(&encoded, &[encoded.len()]);
     assert_eq!(
         again,
         Decoded {
@@ -136,9 +128,9 @@ pub fn path(data: &[u8]) {
     }
 }
 
-fn read_request(data: &[u8], step: usize, limits: &Limits) -> Result<Option<Request>, Reject> {
+fn read_request(data: &[u8], reads: &[usize], limits: &Limits) -> Result<Option<Request>, Reject> {
     let (mut request, mut progress) = (Request::new(), Progress::default());
-    for end in ends(data.len(), step) {
+    for &end in reads {
         if request.parse(&data[..end], &mut progress, limits)? == Status::Complete {
             assert_eq!(progress, Progress::default(), "ready for the next message");
             return Ok(Some(request));
@@ -149,12 +141,12 @@ fn read_request(data: &[u8], step: usize, limits: &Limits) -> Result<Option<Requ
 
 fn read_response(
     data: &[u8],
-    step: usize,
+    reads: &[usize],
     limits: &Limits,
     to: Method,
 ) -> Result<Option<Response>, Malformed> {
     let (mut response, mut progress) = (Response::new(), Progress::default());
-    for end in ends(data.len(), step) {
+    for &end in reads {
         if response.parse(&data[..end], &mut progress, limits, to)? == Status::Complete {
             return Ok(Some(response));
         }
@@ -162,11 +154,19 @@ fn read_response(
     Ok(None)
 }
 
-/// How much has arrived after each read.
-fn ends(len: usize, step: usize) -> impl Iterator<Item = usize> {
-    (0..len)
-        .step_by(step)
-        .map(move |start| len.min(start + step))
+/// Ways in which so many bytes may arrive, each as what is there after each read: byte by byte, by sevens, and, if that is not too
+/// long, in two pieces split at every offset.
+fn arrivals(len: usize) -> impl Iterator<Item = Vec<usize>> {
+    let by = move |step: usize| {
+        (0..len)
+            .step_by(step)
+            .map(move |at| len.min(at + step))
+            .collect()
+    };
+    let splits = if len <= 200 { 0..len } else { 0..0 };
+    [by(1), by(7)]
+        .into_iter()
+        .chain(splits.map(move |at| vec![at, len]))
 }
 
 #[derive(PartialEq, Eq, Debug)]
@@ -176,10 +176,10 @@ struct Decoded {
     end: Result<Option<usize>, BadBody>,
 }
 
-fn read_body(data: &[u8], step: usize) -> Decoded {
+fn read_body(data: &[u8], reads: &[usize]) -> Decoded {
     let mut body = Body::of_request(Framing::Chunked);
     let (mut payload, mut taken) = (Vec::new(), 0);
-    for end in ends(data.len(), step) {
+    for &end in reads {
         loop {
             let piece = match body.decode(&data[taken..end]) {
                 Ok(piece) => piece,
@@ -271,7 +271,7 @@ fn survives_encoding(data: &[u8], request: &Request) {
         head: 200_000,
         ..Limits::DEFAULT
     };
-    let again = read_request(&out, out.len(), &limits);
+    let again = read_request(&out, &[out.len()], &limits);
     let again = again.expect("legal").expect("whole");
     assert_eq!(again.len, out.len());
     assert_eq!(

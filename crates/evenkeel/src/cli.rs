@@ -1,0 +1,302 @@
+//! The command line: what each verb takes, its help, and the way from it to the code that does it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::terminal;
+use crate::{backend, check, demo, proxy, reload, run, status};
+
+/// What every verb says when it is told no file.
+pub(crate) const DEFAULT_FILE: &str = "evenkeel.toml";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "evenkeel",
+    version,
+    about = "A load balancer and reverse proxy that loses nothing",
+    disable_help_subcommand = true,
+    after_help = "Start here:
+  evenkeel demo                                  something to try with curl
+  evenkeel proxy :8000 10.0.0.1:80 10.0.0.2:80   balance without a file
+  evenkeel check evenkeel.toml                   every fault and its place
+  evenkeel run                                   serve what evenkeel.toml says
+
+`evenkeel VERB --help` shows an example of each.
+Exit codes: 0 done, 2 wrong arguments or configuration, 1 anything else."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve what a configuration file says, until told to stop
+    Run(Run),
+    /// Check a configuration file and show everything wrong with it
+    Check(Check),
+    /// Print the JSON schema of the configuration, for editors
+    Schema(Schema),
+    /// Balance over some backends without a file
+    Proxy(Proxy),
+    /// Run a sample backend that says who it is and what it was sent
+    Backend(Backend),
+    /// Put the changed configuration file in force without losing a request
+    Reload(Reload),
+    /// Show how the pools and backends of a running Evenkeel do
+    Status(Status),
+    /// Start three sample backends and Evenkeel in front of them
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: three lines are a whole configuration.
+  $ cat evenkeel.toml
+  listen   = \"0.0.0.0:8000\"
+  backends = [\"10.0.0.1:8080\", \"10.0.0.2:8080\"]
+
+  $ evenkeel run -c evenkeel.toml
+
+Signals: SIGHUP reloads the file. SIGTERM and SIGINT let what runs end, then
+exit with 0; a second SIGINT exits at once. EVENKEEL_LOG=debug (error, warn,
+info, trace) overrides `log.level` of the file.")]
+pub(crate) struct Run {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+    /// Reload whenever the file changes
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  $ evenkeel check evenkeel.toml
+  evenkeel.toml is valid: 2 listeners, 3 routes, 2 pools, 5 backends
+
+Exits with 0 if it is valid, with 2 if not; warnings leave it valid.
+Nothing is started or changed.")]
+pub(crate) struct Check {
+    /// The configuration file
+    #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) file: PathBuf,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: completion and checks while you type, in editors that know TOML schemas.
+  $ evenkeel schema > evenkeel.schema.json
+  $ head -1 evenkeel.toml
+  #:schema ./evenkeel.schema.json")]
+pub(crate) struct Schema {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  $ evenkeel proxy :8000 10.0.0.1:8080 10.0.0.2:8080 --health-path /health
+
+LISTEN is ADDRESS:PORT; \":8000\" means every address of this machine.
+A backend is ADDRESS:PORT or NAME:PORT.")]
+pub(crate) struct Proxy {
+    /// Where clients connect
+    #[arg(value_name = "LISTEN")]
+    pub(crate) listen: String,
+    /// The backends to spread them over
+    #[arg(value_name = "BACKEND", required = true)]
+    pub(crate) backends: Vec<String>,
+    /// How requests are spread
+    #[arg(long, value_enum, default_value_t = BalanceWord::RoundRobin)]
+    pub(crate) balance: BalanceWord,
+    /// Probe backends with GET of this path instead of a bare TCP connection
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    pub(crate) health_path: Option<String>,
+}
+
+/// The words `balance =` takes in the file, but for those with parameters.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum BalanceWord {
+    /// One after the other
+    RoundRobin,
+    /// The one with the fewest requests in flight
+    LeastConnections,
+    /// The one that answers soonest
+    LeastResponseTime,
+    /// The better of two drawn at random
+    Random,
+    /// Always the same one for the same client address
+    IpHash,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: one of two backends is slow and fails now and then.
+  $ evenkeel backend --listen 127.0.0.1:8001 --name good &
+  $ evenkeel backend --listen 127.0.0.1:8002 --name bad --delay 50ms --fail 10% &
+  $ evenkeel proxy :8000 127.0.0.1:8001 127.0.0.1:8002 --health-path /health
+
+Every request is answered with JSON: the backend's name and port, and the
+method, path, headers and body that came. /health answers with \"status\",
+\"cpu_usage\", \"memory_usage\" and \"name\"; it is never late and never fails.")]
+pub(crate) struct Backend {
+    /// Where it listens: ADDRESS:PORT, :PORT for every address, or PORT for 127.0.0.1
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8001", value_parser = listen)]
+    pub(crate) listen: SocketAddr,
+    /// What it calls itself [default: backend-PORT]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Wait so long before each answer
+    #[arg(long, value_name = "TIME", default_value = "0ms", value_parser = config::duration)]
+    pub(crate) delay: Duration,
+    /// Answer this share of requests with 500
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = config::percent)]
+    pub(crate) fail: f64,
+    /// The CPU usage told by /health, in percent, instead of this machine's
+    #[arg(long, value_name = "N")]
+    pub(crate) cpu_usage: Option<f64>,
+    /// The memory usage told by /health, in percent, instead of this machine's
+    #[arg(long, value_name = "N")]
+    pub(crate) memory_usage: Option<f64>,
+    /// End when standard input does, so as not to outlive the process at its other end
+    #[arg(long, hide = true)]
+    pub(crate) exit_with_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  $ evenkeel reload -c evenkeel.toml
+  evenkeel.toml is in force: 2 listeners, 3 routes, 2 pools, 5 backends
+
+The file is checked first; if it has faults they are shown, and nothing is
+changed (exit code 2). Needs an [admin] table in the file. Without one,
+`kill -HUP PID` does the same, and the log of the process says how it went.")]
+pub(crate) struct Reload {
+    /// The configuration file that the running Evenkeel was started with
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  $ evenkeel status -c evenkeel.toml
+  $ evenkeel status --admin 127.0.0.1:9900 --watch
+
+Needs an [admin] table in the configuration. --json prints what GET /status
+of the admin listener answers.")]
+pub(crate) struct Status {
+    /// The configuration file, whose [admin] table says where to ask
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, conflicts_with = "admin")]
+    pub(crate) config: PathBuf,
+    /// Ask this admin listener instead
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show it anew every second, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  $ evenkeel demo                          try it with curl, end with Ctrl-C
+  $ evenkeel demo --chaos --duration 20s   kill backends under 500 requests/s
+
+Exits with 1 if a request of --chaos failed. Listens on 127.0.0.1 only.")]
+pub(crate) struct Demo {
+    /// Kill and restart backends under a steady load, and count what clients notice
+    #[arg(long)]
+    pub(crate) chaos: bool,
+    /// End after so long [default: at Ctrl-C]
+    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Where Evenkeel listens: a port of 127.0.0.1, or ADDRESS:PORT
+    #[arg(long, value_name = "PORT", default_value = "8000", value_parser = listen)]
+    pub(crate) listen: SocketAddr,
+    /// Where the backends listen, by commas
+    #[arg(long, value_name = "PORTS", default_value = "8001,8002,8003", value_delimiter = ',', value_parser = listen)]
+    pub(crate) backends: Vec<SocketAddr>,
+    /// Where the admin listener is
+    #[arg(long, value_name = "PORT", default_value = "9900", value_parser = listen)]
+    pub(crate) admin: SocketAddr,
+    /// Requests a second that --chaos sends
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) rate: u32,
+}
+
+/// Does what the arguments say; what goes wrong is told on standard error.
+pub(crate) fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => check::check(&args),
+        Verb::Schema(Schema {}) => terminal::print(&config::schema()).map(|()| ExitCode::SUCCESS),
+        Verb::Proxy(args) => proxy::proxy(&args),
+        Verb::Backend(args) => backend::run(&args),
+        Verb::Reload(args) => reload::reload(&args),
+        Verb::Status(args) => status::status(&args),
+        Verb::Demo(args) => demo::demo(&args),
+    };
+    done.unwrap_or_else(|error| {
+        if let Some(report) = error.downcast_ref::<config::Report>() {
+            terminal::report(report);
+            return terminal::bad_configuration();
+        }
+        terminal::error(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// `8001`, `:8001` or `127.0.0.1:8001`.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    // Not asked of a resolver: an answer that was not loopback would surprise.
+    let every = text.strip_prefix(':').map(|port| format!("0.0.0.0:{port}"));
+    let every = every.or_else(|| text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}")));
+    every
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| "write a port such as 8001, or an address and a port such as 127.0.0.1:8001".to_owned())
+}
+
+fn path(text: &str) -> Result<String, String> {
+    let good = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if good { Ok(text.to_owned()) } else { Err("a path begins with / and has no spaces".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_teaches_with_an_example() {
+        for verb in Cli::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains("$ "), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn a_bare_port_or_localhost_is_loopback_and_a_colon_is_every_address() {
+        assert_eq!(listen("8001").unwrap(), "127.0.0.1:8001".parse().unwrap());
+        assert_eq!(listen(":8001").unwrap(), "0.0.0.0:8001".parse().unwrap());
+        assert_eq!(listen("localhost:8001").unwrap(), "127.0.0.1:8001".parse().unwrap());
+        assert_eq!(listen("[::1]:8001").unwrap(), "[::1]:8001".parse().unwrap());
+        assert!(listen("localhost").unwrap_err().contains("127.0.0.1:8001"));
+    }
+}
