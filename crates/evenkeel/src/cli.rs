@@ -143,7 +143,7 @@ Every request is answered with JSON: the backend's name and port, and the
 method, path, headers and body that came. /health answers with \"status\",
 \"cpu_usage\", \"memory_usage\" and \"name\"; it is never late and never fails.")]
 pub(crate) struct Backend {
-    /// Where it listens: ADDRESS:PORT, :PORT for every address, or PORT for 127.0.0.1
+    /// Where it listens: ADDRESS:PORT, :PORT for every IPv4 address, or PORT for 127.0.0.1
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8001", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     /// What it calls itself [default: backend-PORT]
@@ -188,7 +188,7 @@ pub(crate) struct Reload {
 Needs an [admin] table in the configuration. --json prints what GET /status
 of the admin listener answers.")]
 pub(crate) struct Status {
-    /// The configuration file, whose [admin] table says where to ask
+    /// The configuration file, whose admin table says where to ask
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, conflicts_with = "admin")]
     pub(crate) config: PathBuf,
     /// Ask this admin listener instead

@@ -40,6 +40,15 @@ pub(super) struct Tally {
     pub(super) latencies: Histogram,
 }
 
+impl Tally {
+    fn fail(&mut self, failure: String) {
+        self.failed += 1;
+        if self.failures.len() < SHOWN {
+            self.failures.push(failure);
+        }
+    }
+}
+
 /// A running load; ends when stopped or dropped.
 #[derive(Debug)]
 pub(super) struct Load {
@@ -67,9 +76,8 @@ impl Load {
     /// Ends it, once every client has its answer, and says what it met.
     pub(super) fn stop(&mut self) -> Tally {
         self.stop.store(true, Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It ends by itself; had it panicked, the panic is on the screen and the tally stands.
-            let _ = thread.join();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            lock(&self.tally).fail("the load itself broke off".to_owned());
         }
         self.tally()
     }
@@ -110,7 +118,9 @@ async fn run(to: SocketAddr, rate: u32, duration: Option<Duration>, tally: Arc<M
         })
         .collect();
     for task in tasks {
-        let _ = task.await;
+        if task.await.is_err() {
+            lock(&tally).fail("a client of the load broke off".to_owned());
+        }
     }
 }
 
@@ -173,10 +183,7 @@ impl Client {
                 socket
             }
             Err(failure) => {
-                tally.failed += 1;
-                if tally.failures.len() < SHOWN {
-                    tally.failures.push(failure);
-                }
+                tally.fail(failure);
                 None
             }
         }

@@ -48,7 +48,7 @@ async fn play(args: &Demo, config: Config) -> anyhow::Result<ExitCode> {
     let scene = act(args, &mut fleet, &control, load.as_ref());
     let played = tokio::select! {
         played = scene => played,
-        _ = signals.end() => Ok(()),
+        () = signals.end_or_hangup() => Ok(()),
     };
     let tally = load.as_mut().map(Load::stop);
     tokio::select! {
