@@ -28,7 +28,11 @@ async fn a_reload_keeps_listeners_connections_counts_and_checks() {
     assert_eq!((done.pools, done.routes, done.backends), (1, 1, 2));
     assert_eq!(stage.front(), front);
     let after = stage.backend(0);
-    assert_eq!((after.since, after.checks_passed, after.attempts), (before.since.clone(), 1, 1), "the check of a went on as it was");
+    assert_eq!(
+        (after.since, after.checks_passed, after.attempts),
+        (before.since.clone(), 1, 1),
+        "the check of a went on as it was"
+    );
     assert_eq!(stage.backend(1).health, "up", "the first check of b came before its first request");
     client.write_all(request.as_bytes()).await.unwrap();
     assert!(client.read(&mut answer).await.unwrap() > 0, "the connection lives on");
