@@ -1,6 +1,6 @@
 //! The admin listener: who may ask, what it answers, and how the process ends.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod stage;
 

@@ -9,8 +9,10 @@ use net::Pages;
 pub(crate) const STEP: usize = 64 * 1024;
 /// A whole head (64 KiB at most) fits and leaves room for body bytes behind it.
 const SIZE: usize = STEP + 16 * 1024;
-/// How many free buffers a worker keeps: enough for a burst, little enough to give memory back after one.
-const KEPT: usize = 64;
+/// How many free buffers a worker keeps while it's busy; a new one costs two system calls.
+const KEPT: usize = 512;
+/// And how many of them when it has become quiet.
+const KEPT_WHEN_QUIET: usize = 32;
 
 /// Bytes read and not yet used: `[start, end)`, with everything from `origin` on held in place.
 #[derive(Debug)]
@@ -120,6 +122,11 @@ impl Buffers {
             buffer.clear();
             free.push(buffer);
         }
+    }
+
+    /// Gives back to the kernel what a burst needed.
+    pub(crate) fn trim(&self) {
+        self.0.borrow_mut().truncate(KEPT_WHEN_QUIET);
     }
 }
 

@@ -258,13 +258,14 @@ async fn tidy(worker: Rc<Worker>) {
         if worker.parked.get() >= BURST || most_open - open >= open + BURST {
             worker.parked.set(0);
             most_open = open;
+            worker.buffers.trim();
             net::give_memory_back();
         }
         let Some(local) = worker.local() else { continue };
         let now = worker.timers.now();
         for local in &local.pools {
             for idle in &local.idle {
-                idle.tidy(local.pool.idle_timeout, now);
+                idle.tidy(local.pool.idle_timeout, local.pool.idle_connections, now);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use policy::Nanos;
 use policy::balance::Balance;
 use wire::h1::{Body, Method, Name, ResponseFraming, Upgrade, Version};
 
@@ -27,7 +28,8 @@ enum Cut {
 impl Exchange<'_> {
     /// Passes on the answer whose head has been read, and keeps both connections if both messages ended cleanly.
     pub(super) async fn deliver(&mut self, mut up: Upstream, at: Place, route: &Route) -> After {
-        self.observe(&up, at);
+        let heard = self.now();
+        self.observe(&up, at, heard);
         if self.conn.scratch.answer.status == 101 {
             return self.upgrade(up, route).await;
         }
@@ -35,7 +37,7 @@ impl Exchange<'_> {
         let stopped = !self.conn.scratch.up.is_done() && (up.deaf || self.conn.scratch.answer.status >= 300);
         let (ends, body) = self.framing();
         let keep = self.start_answer(&mut up, route, ends, body);
-        let mut pace = Pace::new(self.now(), self.conn.scratch.up.moved);
+        let mut pace = Pace::new(heard, self.conn.scratch.up.moved);
         let mut steps = u64::MAX;
         let cut = poll_fn(|cx| self.poll_deliver(&mut up, route, stopped, &mut pace, &mut steps, cx)).await;
         self.bytes = self.conn.scratch.down.moved;
@@ -59,7 +61,7 @@ impl Exchange<'_> {
             }
         }
         let whole = self.conn.scratch.up.is_done();
-        self.part(up, at, whole);
+        self.part(up, at, whole, heard);
         if keep && !whole {
             let conn = &mut *self.conn;
             let left = conn.scratch.up.abandon(&mut conn.buffer);
@@ -69,7 +71,7 @@ impl Exchange<'_> {
     }
 
     /// Statistics of an attempt that was answered.
-    fn observe(&mut self, up: &Upstream, at: Place) {
+    fn observe(&mut self, up: &Upstream, at: Place, now: Nanos) {
         let status = self.conn.scratch.answer.status;
         self.status = status;
         let pool = &self.local.pools[at.pool].pool;
@@ -78,7 +80,6 @@ impl Exchange<'_> {
             class.add(1);
         }
         if pool.balance == Balance::LeastResponseTime {
-            let now = self.now();
             state.observe_latency(now.saturating_sub(up.begun), now);
         }
     }
@@ -165,7 +166,7 @@ impl Exchange<'_> {
     }
 
     /// Keeps the connection to the backend if nothing is under way on it; more bytes than asked for are never delivered (B6).
-    fn part(&mut self, up: Upstream, at: Place, request_whole: bool) {
+    fn part(&mut self, up: Upstream, at: Place, request_whole: bool, heard: Nanos) {
         let answer = &self.conn.scratch.answer;
         let pool = &self.local.pools[at.pool];
         let excess = !up.buffer.is_empty();
@@ -175,7 +176,9 @@ impl Exchange<'_> {
         let reusable = request_whole && answer.keep_alive && !excess && answer.framing != ResponseFraming::UntilClose;
         let Upstream { stream, buffer, .. } = up;
         if reusable {
-            pool.idle[at.backend].give(stream, pool.pool.idle_connections, self.conn.worker.timers.now());
+            // The head and a small body came together; a body that took its time ended later.
+            let now = if self.conn.scratch.down.steps > 1 { self.now() } else { heard };
+            pool.idle[at.backend].give(stream, pool.pool.idle_connections, now);
         }
         self.conn.worker.buffers.give(buffer);
     }

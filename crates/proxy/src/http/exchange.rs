@@ -151,6 +151,8 @@ pub(super) struct Exchange<'c> {
     pub(super) conn: &'c mut Connection,
     pub(super) local: Rc<Local>,
     pub(super) started: Nanos,
+    /// When the first attempt could begin.
+    ready: Nanos,
     pub(super) route: Option<usize>,
     /// When the exchange must be over.
     pub(super) deadline: Nanos,
@@ -176,6 +178,7 @@ impl<'c> Exchange<'c> {
             conn,
             local,
             started,
+            ready: started,
             route: None,
             deadline: Nanos::MAX,
             keep,
@@ -395,6 +398,7 @@ impl<'c> Exchange<'c> {
             _ => return Ok(false),
         };
         self.read_body(length).await?;
+        self.ready = self.now();
         self.keep += length;
         Ok(true)
     }
@@ -405,7 +409,8 @@ impl<'c> Exchange<'c> {
         let backend = &pool.pool.backends[at.backend];
         backend.state.cells[self.conn.worker.id].attempts.add(1);
         self.attempts = self.attempts.saturating_add(1);
-        let begun = self.now();
+        // The clock is read three times an exchange, not at every step: it costs as much as parsing a field.
+        let begun = if self.attempts == 1 { self.ready } else { self.now() };
         let sure = !self.conn.scratch.head.method.is_idempotent();
         let kept = if fresh { None } else { pool.idle[at.backend].take(pool.pool.idle_timeout, begun, sure) };
         let reused = kept.is_some();
@@ -504,7 +509,9 @@ impl<'c> Exchange<'c> {
 
     /// Statistics and log.
     fn conclude(&mut self) {
-        let took = self.now().saturating_sub(self.started);
+        let now = self.now();
+        self.conn.waiting_since = now;
+        let took = now.saturating_sub(self.started);
         let cells = &self.conn.worker.cells;
         cells.exchanges.add(1);
         if let Some(class) = cells.answers.get(usize::from(self.status / 100).wrapping_sub(1)) {

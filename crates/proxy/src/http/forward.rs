@@ -49,7 +49,7 @@ pub(crate) struct Pump {
     pub(crate) moved: u64,
     /// Whether any byte has been written to the sink.
     pub(crate) begun: bool,
-    /// Reads and writes that did something; by this a caller sees progress.
+    /// Reads and writes for this message that did something; by this a caller sees progress.
     pub(crate) steps: u64,
 }
 
@@ -79,6 +79,7 @@ impl Pump {
         (self.written, self.lent, self.keep, self.moved) = (0, 0, keep, 0);
         self.waiting = Waiting::Source;
         self.begun = false;
+        self.steps = 0;
     }
 
     /// Lets a body follow the head that stands in `out`.

@@ -156,7 +156,7 @@ async fn serve(mut conn: Connection) -> Option<(Parked, bool)> {
         }
         served = true;
         match exchange::run(&mut conn).await {
-            After::Keep => conn.waiting_since = conn.worker.timers.now(),
+            After::Keep => {}
             After::Close if conn.is_all_read() => break,
             After::Close => {
                 conn.linger().await;
@@ -205,7 +205,7 @@ impl Connection {
         self.buffer.release();
         self.buffer.hold();
         self.scratch.progress = Progress::default();
-        self.timer.set(self.worker.timers.now().max(self.waiting_since) + PARK);
+        self.timer.set(self.waiting_since + PARK);
         let mut begun = false;
         loop {
             if !self.buffer.is_empty() {
