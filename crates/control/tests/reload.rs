@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 const HEALTH: &str = r#"{ path = "/", interval = "60s" }"#;
 
 #[tokio::test]
-async fn a_reload_keeps_listeners_connections_counts_and_checks() {
+async fn a_reload_keeps_listeners_connections_counts_and_checks_f13() {
     let (a, b) = (Backend::start().await, Backend::start().await);
     let stage = Stage::start(&one_pool(&[a.address], HEALTH)).await;
     let front = stage.front();
@@ -28,7 +28,11 @@ async fn a_reload_keeps_listeners_connections_counts_and_checks() {
     assert_eq!((done.pools, done.routes, done.backends), (1, 1, 2));
     assert_eq!(stage.front(), front);
     let after = stage.backend(0);
-    assert_eq!((after.since, after.checks_passed, after.attempts), (before.since.clone(), 1, 1), "the check of a went on as it was");
+    assert_eq!(
+        (after.since, after.checks_passed, after.attempts),
+        (before.since.clone(), 1, 1),
+        "the check of a went on as it was"
+    );
     assert_eq!(stage.backend(1).health, "up", "the first check of b came before its first request");
     client.write_all(request.as_bytes()).await.unwrap();
     assert!(client.read(&mut answer).await.unwrap() > 0, "the connection lives on");
@@ -51,7 +55,7 @@ async fn a_reload_keeps_listeners_connections_counts_and_checks() {
 }
 
 #[tokio::test]
-async fn a_faulty_or_unreadable_file_is_refused_whole_and_everyone_is_told() {
+async fn a_faulty_or_unreadable_file_is_refused_whole_and_everyone_is_told_f14() {
     let backend = Backend::start().await;
     let good = one_pool(&[backend.address], HEALTH);
     let stage = Stage::start(&good).await;
@@ -198,7 +202,7 @@ async fn a_start_that_cant_go_well_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reloads_under_load_cost_nobody_an_answer() {
+async fn reloads_under_load_cost_nobody_an_answer_f13() {
     let (a, b) = (Backend::start().await, Backend::start().await);
     let one = one_pool(&[a.address, b.address], HEALTH);
     let other = one_pool(&[b.address, a.address], r#"{ tcp = true, interval = "30s" }"#);
