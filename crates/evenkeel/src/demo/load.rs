@@ -13,7 +13,7 @@ use policy::measure::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use wire::h1::{Body, Limits, Method, Progress, Response, Status};
 
 use crate::boot;
@@ -74,8 +74,11 @@ impl Load {
     }
 
     /// Ends it, once every client has its answer, and says what it met.
-    pub(super) fn stop(&mut self) -> Tally {
+    pub(super) async fn stop(&mut self) -> Tally {
         self.stop.store(true, Relaxed);
+        while !self.is_done() {
+            sleep(Duration::from_millis(5)).await;
+        }
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             lock(&self.tally).fail("the load itself broke off".to_owned());
         }
