@@ -31,10 +31,13 @@ const BURST: u32 = 256;
 
 /// What control tells a worker.
 pub(crate) enum Command {
-    /// Work by this plan from now on; listen on these addresses too, and no longer on those.
-    Publish { plan: Arc<Plan>, open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
-    /// A connection that another worker accepted here.
-    Adopt { socket: TcpStream, peer: SocketAddr, listener: SocketAddr },
+    /// Work by this plan from now on.
+    Publish { plan: Arc<Plan>, done: oneshot::Sender<()> },
+    /// Listen on these addresses too, and no longer on those. Comes when all workers have the plan, so that none is handed a
+    /// connection that it can't serve.
+    Listen { open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
+    /// A connection that another worker accepted, by the listener it came in by.
+    Adopt { socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener> },
     /// Take nothing new, end what runs.
     Drain,
 }
@@ -83,6 +86,10 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    fn new(address: SocketAddr, listener: Arc<Listener>) -> Self {
+        Self { address, listener: RefCell::new(listener), close: Notify::new() }
+    }
+
     /// The listener's settings now. Connections keep those of a listener that is gone.
     pub(crate) fn listener(&self) -> Arc<Listener> {
         self.listener.borrow().clone()
@@ -145,22 +152,24 @@ impl Worker {
         }
     }
 
-    fn publish(self: &Rc<Self>, plan: Arc<Plan>, open: Vec<(SocketAddr, TcpListener)>, close: &[SocketAddr]) {
+    fn publish(&self, plan: Arc<Plan>) {
         let before = self.local.borrow().clone();
         *self.local.borrow_mut() = Some(Rc::new(Local::new(plan.clone(), before.as_deref())));
-        for listener in &plan.listeners {
-            for address in &listener.addresses {
-                if let Some(gate) = self.gates.borrow().get(address) {
-                    *gate.listener.borrow_mut() = listener.clone();
-                }
+        for (address, gate) in &*self.gates.borrow() {
+            if let Some(listener) = plan.listener(*address) {
+                *gate.listener.borrow_mut() = listener.clone();
             }
         }
+    }
+
+    fn listen(self: &Rc<Self>, open: Vec<(SocketAddr, TcpListener)>, close: &[SocketAddr]) {
+        let local = self.local();
         for (address, socket) in open {
-            let listener = plan.listeners.iter().find(|listener| listener.addresses.contains(&address));
+            let listener = local.as_ref().and_then(|local| local.plan.listener(address));
             let Some(listener) = listener.cloned() else { continue };
             match Acceptor::new(socket) {
                 Ok(acceptor) => {
-                    let gate = Rc::new(Gate { address, listener: RefCell::new(listener), close: Notify::new() });
+                    let gate = Rc::new(Gate::new(address, listener));
                     self.gates.borrow_mut().insert(address, gate.clone());
                     tokio::task::spawn_local(accept::run(self.clone(), gate, acceptor));
                 }
@@ -182,21 +191,11 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, listener: SocketAddr) {
-        // The gate may have closed since; the connection was accepted, so it is served by what the gate last went by.
-        let gate = self.gates.borrow().get(&listener).cloned();
-        let gate = gate.or_else(|| {
-            let local = self.local()?;
-            let listener = local.plan.listeners.first()?.clone();
-            Some(Rc::new(Gate {
-                address: SocketAddr::from(([0, 0, 0, 0], 0)),
-                listener: RefCell::new(listener),
-                close: Notify::new(),
-            }))
-        });
-        if let Some(gate) = gate {
-            accept::begin(self, &gate, socket, peer, Counted::handed(self, &gate));
-        }
+    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener>) {
+        // The gate may not be open here yet, or closed since; the connection was accepted all the same.
+        let gate = self.gates.borrow().get(&address).cloned();
+        let gate = gate.unwrap_or_else(|| Rc::new(Gate::new(address, listener)));
+        accept::begin(self, &gate, socket, peer, Counted::handed(self, &gate));
     }
 }
 
@@ -236,12 +235,16 @@ async fn work(seat: Seat) {
     tokio::task::spawn_local(flush(worker.clone()));
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Publish { plan, open, close, done } => {
-                worker.publish(plan, open, &close);
-                // Control may have given up waiting; the plan is in force all the same.
+            // Control may have given up waiting; what it said holds all the same.
+            Command::Publish { plan, done } => {
+                worker.publish(plan);
                 let _ = done.send(());
             }
-            Command::Adopt { socket, peer, listener } => worker.adopt(socket, peer, listener),
+            Command::Listen { open, close, done } => {
+                worker.listen(open, &close);
+                let _ = done.send(());
+            }
+            Command::Adopt { socket, peer, address, listener } => worker.adopt(socket, peer, address, listener),
             Command::Drain => worker.drain(),
         }
     }
