@@ -8,9 +8,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-use policy::balance::{
-    Balance, Balancer, Hash, HashKey, HashMethod, Member, View, Weight, hash_key,
-};
+use policy::balance::{Balance, Balancer, Hash, HashKey, HashMethod, Member, View, Weight, hash_key};
 use policy::route::{Condition, HostMatch, Input, PathMatch, Router, Rule};
 
 const ROUND: u64 = 200_000;
@@ -63,11 +61,7 @@ impl View for Board {
 fn picks() {
     let hash = |method, bounded| {
         let key = HashKey::ClientIp;
-        Balance::Hash(Hash {
-            key,
-            method,
-            bounded,
-        })
+        Balance::Hash(Hash { key, method, bounded })
     };
     let algorithms = [
         ("round_robin", Balance::RoundRobin),
@@ -79,23 +73,14 @@ fn picks() {
         ("hash ring", hash(HashMethod::Ring, None)),
         ("hash rendezvous", hash(HashMethod::Rendezvous, None)),
     ];
-    println!(
-        "{:22}{:>12}{:>12}{:>12}{:>20}",
-        "pick, ns", "3", "100", "1000", "build 1000, µs"
-    );
+    println!("{:22}{:>12}{:>12}{:>12}{:>20}", "pick, ns", "3", "100", "1000", "build 1000, µs");
     for (name, balance) in algorithms {
         print!("{name:22}");
         for n in [3, 100, 1000] {
             let members: Vec<Member> = (0..n)
-                .map(|i: u64| Member {
-                    id: hash_key(&i.to_le_bytes()),
-                    weight: Weight::new(1 + (i % 3) as u16).unwrap(),
-                })
+                .map(|i: u64| Member { id: hash_key(&i.to_le_bytes()), weight: Weight::new(1 + (i % 3) as u16).unwrap() })
                 .collect();
-            let board = Board {
-                facts: (0..n).map(|_| Fact::default()).collect(),
-                turn: AtomicUsize::new(0),
-            };
+            let board = Board { facts: (0..n).map(|_| Fact::default()).collect(), turn: AtomicUsize::new(0) };
             let start = Instant::now();
             let balancer = Balancer::new(&balance, &members);
             let built = start.elapsed();
@@ -141,10 +126,7 @@ impl Input for Request {
 
 /// Tables of n routes: n hosts with one path each; one host with n paths; n/10 hosts with ten paths and a method.
 fn finds() {
-    println!(
-        "\n{:22}{:>12}{:>12}{:>12}{:>20}",
-        "find, ns", "1", "100", "10000", "build 10000, µs"
-    );
+    println!("\n{:22}{:>12}{:>12}{:>12}{:>20}", "find, ns", "1", "100", "10000", "build 10000, µs");
     for shape in ["hosts", "paths", "mixed", "paths, one asked"] {
         print!("{shape:22}");
         for n in [1, 100, 10_000] {
@@ -164,21 +146,14 @@ fn finds() {
                 priority: 0,
                 host: HostMatch::Exact(host(i)),
                 path: PathMatch::Prefix(path(i)),
-                conditions: if shape == "mixed" {
-                    vec![Condition::Method(vec!["GET".into()])]
-                } else {
-                    Vec::new()
-                },
+                conditions: if shape == "mixed" { vec![Condition::Method(vec!["GET".into()])] } else { Vec::new() },
             };
             let rules = (0..n).map(rule).collect();
             let start = Instant::now();
             let router = Router::new(rules);
             let built = start.elapsed();
             let asked = if shape == "paths, one asked" { 1 } else { 256 };
-            let request = |k: usize| Request {
-                host: host(k * 7919 % n),
-                path: path(k * 7919 % n) + "/items/17",
-            };
+            let request = |k: usize| Request { host: host(k * 7919 % n), path: path(k * 7919 % n) + "/items/17" };
             let requests: Vec<Request> = (0..asked).map(request).collect();
             let cost = nanoseconds(|k| {
                 let request = &requests[k as usize % requests.len()];

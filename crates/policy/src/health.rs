@@ -84,15 +84,7 @@ pub struct Checker {
 impl Checker {
     /// A backend not checked yet.
     pub fn new(params: Params) -> Self {
-        Self {
-            params,
-            state: State::Unknown,
-            against: 0,
-            since: 0,
-            probed: 0,
-            flaps: 0,
-            held_until: 0,
-        }
+        Self { params, state: State::Unknown, against: 0, since: 0, probed: 0, flaps: 0, held_until: 0 }
     }
 
     /// What is known now.
@@ -118,11 +110,7 @@ impl Checker {
             return None;
         }
         self.against = self.against.saturating_add(1);
-        let needed = if passed {
-            self.params.rise
-        } else {
-            self.params.fall
-        };
+        let needed = if passed { self.params.rise } else { self.params.fall };
         if self.against < needed || (passed && now < self.held_until) {
             return None;
         }
@@ -172,17 +160,11 @@ impl Checker {
         }
         match now.saturating_sub(self.since) / longest {
             0 => self.flaps += 1,
-            calm => {
-                self.flaps = self
-                    .flaps
-                    .saturating_sub(u32::try_from(calm).unwrap_or(u32::MAX))
-            }
+            calm => self.flaps = self.flaps.saturating_sub(u32::try_from(calm).unwrap_or(u32::MAX)),
         }
         let hold = match self.flaps {
             0 => 0,
-            n => nanos(self.params.edge_interval)
-                .saturating_mul(1 << (n - 1).min(40))
-                .min(longest),
+            n => nanos(self.params.edge_interval).saturating_mul(1 << (n - 1).min(40)).min(longest),
         };
         self.held_until = now.saturating_add(hold);
     }
@@ -198,13 +180,7 @@ mod tests {
 
     /// Probes a backend from `from` to `to` at the times the checker asks for; `works` says what a probe finds then.
     /// Returns the changes and how many probes it took.
-    fn run(
-        checker: &mut Checker,
-        from: Nanos,
-        to: Nanos,
-        seed: u64,
-        works: impl Fn(Nanos) -> bool,
-    ) -> (Vec<(Nanos, Change)>, u32) {
+    fn run(checker: &mut Checker, from: Nanos, to: Nanos, seed: u64, works: impl Fn(Nanos) -> bool) -> (Vec<(Nanos, Change)>, u32) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (mut changes, mut probes) = (Vec::new(), 0);
         let mut now = checker.next_probe(from, &mut rng);
@@ -236,12 +212,8 @@ mod tests {
     #[test]
     fn only_rows_of_results_change_the_state() {
         let mut checker = up();
-        let mut observe = |results: &str| -> Vec<Option<Change>> {
-            results
-                .chars()
-                .map(|c| checker.observe(c == '+', 1000 * SECOND))
-                .collect()
-        };
+        let mut observe =
+            |results: &str| -> Vec<Option<Change>> { results.chars().map(|c| checker.observe(c == '+', 1000 * SECOND)).collect() };
         assert!(observe("--+--+-+--").iter().all(Option::is_none));
         assert_eq!(observe("-"), [Some(Change::Down)]);
         assert!(observe("-+-+").iter().all(Option::is_none));
@@ -267,16 +239,11 @@ mod tests {
         for seed in 0..200 {
             let mut checker = Checker::new(Params::default());
             let (dies, lives) = (200 * SECOND + seed * SECOND / 37, 300 * SECOND);
-            let (changes, _) = run(&mut checker, 0, 400 * SECOND, seed, |now| {
-                !(dies..lives).contains(&now)
-            });
+            let (changes, _) = run(&mut checker, 0, 400 * SECOND, seed, |now| !(dies..lives).contains(&now));
             let [(0, Change::Up), (down, Change::Down), (up, Change::Up)] = changes[..] else {
                 panic!("{changes:?}");
             };
-            assert!(
-                down - dies < 8 * SECOND && up - lives < 10 * SECOND,
-                "{changes:?}"
-            );
+            assert!(down - dies < 8 * SECOND && up - lives < 10 * SECOND, "{changes:?}");
         }
     }
 
@@ -297,32 +264,18 @@ mod tests {
 
     #[test]
     fn a_lost_probe_now_and_then_takes_nobody_down() {
-        let (changes, _) = run(&mut up(), 0, 24 * 3600 * SECOND, 5, |now| {
-            !(now / SECOND).is_multiple_of(20)
-        });
+        let (changes, _) = run(&mut up(), 0, 24 * 3600 * SECOND, 5, |now| !(now / SECOND).is_multiple_of(20));
         assert!(changes.is_empty(), "{changes:?}");
     }
 
     #[test]
     fn flapping_holds_down_for_longer_each_time_up_to_a_minute() {
         // Works for 10 s, fails for 10 s, and so on.
-        let (changes, _) = run(&mut up(), 0, 3600 * SECOND, 9, |now| {
-            (now / (10 * SECOND)).is_multiple_of(2)
-        });
-        let downs: Vec<Nanos> = changes
-            .windows(2)
-            .filter(|w| w[0].1 == Change::Down)
-            .map(|w| w[1].0 - w[0].0)
-            .collect();
+        let (changes, _) = run(&mut up(), 0, 3600 * SECOND, 9, |now| (now / (10 * SECOND)).is_multiple_of(2));
+        let downs: Vec<Nanos> = changes.windows(2).filter(|w| w[0].1 == Change::Down).map(|w| w[1].0 - w[0].0).collect();
         assert!(downs.len() < 60, "{} falls in an hour of 180", downs.len());
         assert!(downs[0] < 12 * SECOND);
-        assert!(
-            downs
-                .iter()
-                .skip(8)
-                .all(|&d| (60..90).contains(&(d / SECOND))),
-            "{downs:?}"
-        );
+        assert!(downs.iter().skip(8).all(|&d| (60..90).contains(&(d / SECOND))), "{downs:?}");
     }
 
     #[test]
@@ -353,10 +306,7 @@ mod tests {
     fn a_held_down_backend_is_not_probed_each_second() {
         let mut checker = up();
         checker.flaps = 10;
-        assert_eq!(
-            [false; 3].map(|passed| checker.observe(passed, SECOND)),
-            [None, None, Some(Change::Down)]
-        );
+        assert_eq!([false; 3].map(|passed| checker.observe(passed, SECOND)), [None, None, Some(Change::Down)]);
         let (changes, probes) = run(&mut checker, SECOND, 61 * SECOND, 1, |_| true);
         assert!(changes.is_empty() && probes < 16, "{probes} {changes:?}");
         assert!(checker.is_held_down(60 * SECOND));
@@ -375,9 +325,7 @@ mod tests {
             }
         }
         let mut seconds = [0; 5];
-        times
-            .iter()
-            .for_each(|time| seconds[(time / SECOND % 5) as usize] += 1);
+        times.iter().for_each(|time| seconds[(time / SECOND % 5) as usize] += 1);
         assert!(seconds.iter().all(|&n| n > 5), "{seconds:?}");
     }
 }

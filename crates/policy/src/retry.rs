@@ -31,11 +31,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            attempts: 2,
-            on: Conditions::default(),
-            budget: BudgetParams::default(),
-        }
+        Self { attempts: 2, on: Conditions::default(), budget: BudgetParams::default() }
     }
 }
 
@@ -54,12 +50,7 @@ pub struct Conditions {
 
 impl Default for Conditions {
     fn default() -> Self {
-        Self {
-            connect: true,
-            reset: true,
-            timeout: false,
-            statuses: Vec::new(),
-        }
+        Self { connect: true, reset: true, timeout: false, statuses: Vec::new() }
     }
 }
 
@@ -153,31 +144,15 @@ impl Why {
 impl Retry {
     /// Decides; takes from the budget when the verdict is a retry that needs it. F1, F2 and F7 do not: no backend has
     /// worked on the request.
-    pub fn judge(
-        &self,
-        failure: Failure,
-        attempted: &Attempted,
-        budget: &Budget,
-        now: Nanos,
-    ) -> Verdict {
-        self.check(failure, attempted, budget, now)
-            .unwrap_or_else(Verdict::GiveUp)
+    pub fn judge(&self, failure: Failure, attempted: &Attempted, budget: &Budget, now: Nanos) -> Verdict {
+        self.check(failure, attempted, budget, now).unwrap_or_else(Verdict::GiveUp)
     }
 
-    fn check(
-        &self,
-        failure: Failure,
-        it: &Attempted,
-        budget: &Budget,
-        now: Nanos,
-    ) -> Result<Verdict, Why> {
+    fn check(&self, failure: Failure, it: &Attempted, budget: &Budget, now: Nanos) -> Result<Verdict, Why> {
         let sure = |holds: bool, why: Why| if holds { Ok(()) } else { Err(why) };
         let repeatable = it.idempotent && it.body_held;
         sure(!it.answer_started, Why::AnswerStarted)?;
-        sure(
-            it.deadline.is_none_or(|deadline| now < deadline),
-            Why::Deadline,
-        )?;
+        sure(it.deadline.is_none_or(|deadline| now < deadline), Why::Deadline)?;
         match failure {
             Failure::Connect | Failure::ConnectTimeout => {
                 sure(self.on.connect && self.attempts > 0, Why::NotConfigured)?;
@@ -198,10 +173,7 @@ impl Retry {
                 sure(repeatable, Why::Unsafe)?;
             }
             Failure::Status(status) => {
-                sure(
-                    self.on.statuses.iter().any(|range| range.contains(&status)),
-                    Why::NotConfigured,
-                )?;
+                sure(self.on.statuses.iter().any(|range| range.contains(&status)), Why::NotConfigured)?;
                 sure(repeatable, Why::Unsafe)?;
             }
             Failure::Malformed => return Err(Why::NotConfigured),
@@ -240,10 +212,7 @@ mod tests {
         answer_started: false,
         deadline: Some(1000),
     };
-    const POST: Attempted = Attempted {
-        idempotent: false,
-        ..GET
-    };
+    const POST: Attempted = Attempted { idempotent: false, ..GET };
 
     fn judge(retry: &Retry, failure: Failure, attempted: Attempted) -> Verdict {
         retry.judge(failure, &attempted, &Budget::new(retry.budget), 999)
@@ -254,31 +223,17 @@ mod tests {
     }
 
     fn everything() -> Retry {
-        let on = Conditions {
-            timeout: true,
-            statuses: vec![502..=504],
-            ..Conditions::default()
-        };
-        Retry {
-            on,
-            ..Retry::default()
-        }
+        let on = Conditions { timeout: true, statuses: vec![502..=504], ..Conditions::default() };
+        Retry { on, ..Retry::default() }
     }
 
     #[test]
     fn f1_f2_connect_failures_go_to_every_other_backend_with_any_method() {
         for failure in [Failure::Connect, Failure::ConnectTimeout] {
             for attempted in [GET, POST] {
-                let many = Attempted {
-                    tries: 200,
-                    bytes_written: false,
-                    ..attempted
-                };
+                let many = Attempted { tries: 200, bytes_written: false, ..attempted };
                 assert_eq!(by_default(failure, many), Verdict::OtherBackend);
-                let last = Attempted {
-                    untried: false,
-                    ..many
-                };
+                let last = Attempted { untried: false, ..many };
                 assert_eq!(by_default(failure, last), Verdict::GiveUp(Why::AllTried));
             }
         }
@@ -286,140 +241,60 @@ mod tests {
 
     #[test]
     fn f1_needs_no_budget_and_f3_does() {
-        let broke = Retry {
-            budget: BudgetParams {
-                percent: 0,
-                per_second: 0,
-            },
-            ..Retry::default()
-        };
+        let broke = Retry { budget: BudgetParams { percent: 0, per_second: 0 }, ..Retry::default() };
         assert_eq!(judge(&broke, Failure::Connect, POST), Verdict::OtherBackend);
-        assert_eq!(
-            judge(&broke, Failure::StaleIdle, GET),
-            Verdict::SameBackendFresh
-        );
-        assert_eq!(
-            judge(&broke, Failure::Reset, GET),
-            Verdict::GiveUp(Why::Budget)
-        );
+        assert_eq!(judge(&broke, Failure::StaleIdle, GET), Verdict::SameBackendFresh);
+        assert_eq!(judge(&broke, Failure::Reset, GET), Verdict::GiveUp(Why::Budget));
     }
 
     #[test]
     fn f3_a_reset_is_retried_once_and_a_post_never_once_written() {
-        let reset = |resets, of: Attempted| {
-            by_default(
-                Failure::Reset,
-                Attempted {
-                    resets,
-                    tries: resets,
-                    ..of
-                },
-            )
-        };
+        let reset = |resets, of: Attempted| by_default(Failure::Reset, Attempted { resets, tries: resets, ..of });
         assert_eq!(reset(1, GET), Verdict::OtherBackend);
         assert_eq!(reset(2, GET), Verdict::GiveUp(Why::Attempts));
         assert_eq!(reset(1, POST), Verdict::GiveUp(Why::Unsafe));
-        let unwritten = Attempted {
-            bytes_written: false,
-            ..POST
-        };
+        let unwritten = Attempted { bytes_written: false, ..POST };
         assert_eq!(reset(1, unwritten), Verdict::OtherBackend);
-        let body_gone = Attempted {
-            body_held: false,
-            ..GET
-        };
+        let body_gone = Attempted { body_held: false, ..GET };
         assert_eq!(reset(1, body_gone), Verdict::GiveUp(Why::Unsafe));
     }
 
     #[test]
     fn f4_timeouts_and_statuses_are_retried_only_if_configured_and_idempotent() {
         for failure in [Failure::ResponseTimeout, Failure::Status(503)] {
-            assert_eq!(
-                by_default(failure, GET),
-                Verdict::GiveUp(Why::NotConfigured)
-            );
+            assert_eq!(by_default(failure, GET), Verdict::GiveUp(Why::NotConfigured));
             assert_eq!(judge(&everything(), failure, GET), Verdict::OtherBackend);
-            let unwritten = Attempted {
-                bytes_written: false,
-                ..POST
-            };
-            assert_eq!(
-                judge(&everything(), failure, unwritten),
-                Verdict::GiveUp(Why::Unsafe)
-            );
+            let unwritten = Attempted { bytes_written: false, ..POST };
+            assert_eq!(judge(&everything(), failure, unwritten), Verdict::GiveUp(Why::Unsafe));
         }
-        assert_eq!(
-            judge(&everything(), Failure::Status(500), GET),
-            Verdict::GiveUp(Why::NotConfigured)
-        );
+        assert_eq!(judge(&everything(), Failure::Status(500), GET), Verdict::GiveUp(Why::NotConfigured));
     }
 
     #[test]
     fn f5_a_malformed_answer_is_never_retried() {
-        assert_eq!(
-            judge(&everything(), Failure::Malformed, GET),
-            Verdict::GiveUp(Why::NotConfigured)
-        );
+        assert_eq!(judge(&everything(), Failure::Malformed, GET), Verdict::GiveUp(Why::NotConfigured));
     }
 
     #[test]
     fn f7_a_stale_connection_is_replaced_once_also_without_retries() {
-        let off = Retry {
-            attempts: 0,
-            ..Retry::default()
-        };
+        let off = Retry { attempts: 0, ..Retry::default() };
         for retry in [Retry::default(), off.clone()] {
-            assert_eq!(
-                judge(&retry, Failure::StaleIdle, GET),
-                Verdict::SameBackendFresh
-            );
-            assert_eq!(
-                judge(&retry, Failure::StaleIdle, POST),
-                Verdict::GiveUp(Why::Unsafe)
-            );
-            let unwritten = Attempted {
-                bytes_written: false,
-                ..POST
-            };
-            assert_eq!(
-                judge(&retry, Failure::StaleIdle, unwritten),
-                Verdict::SameBackendFresh
-            );
+            assert_eq!(judge(&retry, Failure::StaleIdle, GET), Verdict::SameBackendFresh);
+            assert_eq!(judge(&retry, Failure::StaleIdle, POST), Verdict::GiveUp(Why::Unsafe));
+            let unwritten = Attempted { bytes_written: false, ..POST };
+            assert_eq!(judge(&retry, Failure::StaleIdle, unwritten), Verdict::SameBackendFresh);
         }
-        let again = Attempted {
-            stale_replayed: true,
-            resets: 1,
-            ..GET
-        };
+        let again = Attempted { stale_replayed: true, resets: 1, ..GET };
         assert_eq!(by_default(Failure::StaleIdle, again), Verdict::OtherBackend);
-        assert_eq!(
-            judge(&off, Failure::Connect, GET),
-            Verdict::GiveUp(Why::NotConfigured)
-        );
-        assert_eq!(
-            judge(&off, Failure::Reset, GET),
-            Verdict::GiveUp(Why::Attempts)
-        );
+        assert_eq!(judge(&off, Failure::Connect, GET), Verdict::GiveUp(Why::NotConfigured));
+        assert_eq!(judge(&off, Failure::Reset, GET), Verdict::GiveUp(Why::Attempts));
     }
 
     #[test]
     fn two_further_attempts_and_no_more() {
-        let timeout = |tries| {
-            judge(
-                &everything(),
-                Failure::ResponseTimeout,
-                Attempted { tries, ..GET },
-            )
-        };
+        let timeout = |tries| judge(&everything(), Failure::ResponseTimeout, Attempted { tries, ..GET });
         let verdicts = [1, 2, 3].map(timeout);
-        assert_eq!(
-            verdicts,
-            [
-                Verdict::OtherBackend,
-                Verdict::OtherBackend,
-                Verdict::GiveUp(Why::Attempts)
-            ]
-        );
+        assert_eq!(verdicts, [Verdict::OtherBackend, Verdict::OtherBackend, Verdict::GiveUp(Why::Attempts)]);
     }
 
     fn any_attempted() -> impl Strategy<Value = Attempted> {

@@ -23,11 +23,7 @@ fn decode(data: &str) -> Result<Option<(String, String)>, BadBody> {
 
 #[track_caller]
 fn assert_whole(data: &str, payload: &str) {
-    assert_eq!(
-        decode(data),
-        Ok(Some((payload.to_owned(), String::new()))),
-        "{data:?}"
-    );
+    assert_eq!(decode(data), Ok(Some((payload.to_owned(), String::new()))), "{data:?}");
 }
 
 #[test]
@@ -36,53 +32,25 @@ fn chunks_are_put_together_and_what_follows_is_left_alone_a6() {
     assert_whole("1\r\na\r\nA\r\n0123456789\r\n000\r\n\r\n", "a0123456789");
     assert_whole("0000000000005\r\nhello\r\n0\r\n\r\n", "hello");
     let next = decode("1\r\na\r\n0\r\n\r\nGET /");
-    assert_eq!(
-        next,
-        Ok(Some(("a".to_owned(), "GET /".to_owned()))),
-        "pipelined"
-    );
+    assert_eq!(next, Ok(Some(("a".to_owned(), "GET /".to_owned()))), "pipelined");
     assert_eq!(decode("5\r\nhello\r\n0\r\n"), Ok(None));
 }
 
 #[test]
 fn a_size_that_is_not_plain_hex_is_refused_a6() {
-    for size in [
-        "",
-        "+5",
-        "-5",
-        "0x5",
-        " 5",
-        "5 ",
-        "5\t",
-        "g",
-        "5_0",
-        "00000000000005",
-        "ffffffffffffff",
-        "\u{665}",
-    ] {
+    for size in ["", "+5", "-5", "0x5", " 5", "5 ", "5\t", "g", "5_0", "00000000000005", "ffffffffffffff", "\u{665}"] {
         let result = decode(&format!("{size}\r\nhello\r\n0\r\n\r\n"));
         assert_eq!(result, Err(BadBody::ChunkSize), "{size:?}");
     }
     for line in ["5\nhello", "5\rhello", "5\r\rhello"] {
         assert!(decode(line).is_err(), "{line:?}");
     }
-    assert_eq!(
-        decode("fffffffffffff\r\nx"),
-        Ok(None),
-        "13 digits are a size"
-    );
+    assert_eq!(decode("fffffffffffff\r\nx"), Ok(None), "13 digits are a size");
 }
 
 #[test]
 fn an_extension_is_a_token_with_or_without_value_a6() {
-    for extension in [
-        ";a",
-        ";a=b",
-        ";a=\"b c\"",
-        ";a=\"\"",
-        ";a;b=c;d",
-        ";a=\"\\\"\\;\u{e9}\";b",
-    ] {
+    for extension in [";a", ";a=b", ";a=\"b c\"", ";a=\"\"", ";a;b=c;d", ";a=\"\\\"\\;\u{e9}\";b"] {
         assert_whole(&format!("1{extension}\r\nx\r\n0{extension}\r\n\r\n"), "x");
     }
 }
@@ -116,11 +84,7 @@ fn any_other_extension_is_refused_a6() {
         ";a=\"\t\"",
     ] {
         let result = decode(&format!("1{extension}\r\nx\r\n0\r\n\r\n"));
-        let expected = [
-            Err(BadBody::ChunkExtension),
-            Err(BadBody::ChunkEnd),
-            Err(BadBody::ChunkSize),
-        ];
+        let expected = [Err(BadBody::ChunkExtension), Err(BadBody::ChunkEnd), Err(BadBody::ChunkSize)];
         assert!(expected.contains(&result), "{extension:?}: {result:?}");
     }
 }
@@ -129,11 +93,7 @@ fn any_other_extension_is_refused_a6() {
 fn a_chunk_line_beyond_256_bytes_is_refused_a6() {
     assert_whole(&format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(254)), "x");
     let long = format!("1;{}", "a".repeat(255));
-    assert_eq!(
-        decode(&long),
-        Err(BadBody::ChunkLineTooLong),
-        "no need to wait for its end"
-    );
+    assert_eq!(decode(&long), Err(BadBody::ChunkLineTooLong), "no need to wait for its end");
 }
 
 #[test]
@@ -149,42 +109,19 @@ fn data_that_does_not_end_in_crlf_is_refused_a6() {
 #[test]
 fn framing_of_more_than_16_times_the_data_is_refused_a6() {
     let chunk = |extension: usize| format!("1;{}\r\nx\r\n", "a".repeat(extension));
-    assert_whole(
-        &format!("{}0\r\n\r\n", chunk(200).repeat(15)),
-        &"x".repeat(15),
-    );
-    assert_eq!(
-        decode(&chunk(200).repeat(1000)),
-        Err(BadBody::ChunkOverhead)
-    );
-    assert_whole(
-        &format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(5000)),
-        &"x".repeat(5000),
-    );
+    assert_whole(&format!("{}0\r\n\r\n", chunk(200).repeat(15)), &"x".repeat(15));
+    assert_eq!(decode(&chunk(200).repeat(1000)), Err(BadBody::ChunkOverhead));
+    assert_whole(&format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(5000)), &"x".repeat(5000));
 }
 
 #[test]
 fn trailers_are_dropped_a7() {
-    assert_whole(
-        "1\r\na\r\n0\r\nX: y\r\nContent-Length: 5\r\nEmpty:\r\n\r\n",
-        "a",
-    );
+    assert_whole("1\r\na\r\n0\r\nX: y\r\nContent-Length: 5\r\nEmpty:\r\n\r\n", "a");
 }
 
 #[test]
 fn a_trailer_that_is_no_field_line_is_refused_a7() {
-    for trailer in [
-        "X",
-        "X : y",
-        " X: y",
-        ": y",
-        "X: \0",
-        "X: y\n",
-        "X: y\rz",
-        "X Y: z",
-        "\u{e9}: z",
-        "X: y\r\n z: a",
-    ] {
+    for trailer in ["X", "X : y", " X: y", ": y", "X: \0", "X: y\n", "X: y\rz", "X Y: z", "\u{e9}: z", "X: y\r\n z: a"] {
         let result = decode(&format!("0\r\n{trailer}\r\n\r\n"));
         assert_eq!(result, Err(BadBody::Trailer), "{trailer:?}");
     }
@@ -195,10 +132,7 @@ fn trailers_beyond_8_kib_are_refused_a7() {
     let trailer = format!("X: {}\r\n", "a".repeat(1019));
     assert_eq!(trailer.len(), 1024);
     assert_whole(&format!("0\r\n{}\r\n", trailer.repeat(8)), "");
-    assert_eq!(
-        decode(&format!("0\r\n{}y", trailer.repeat(8))),
-        Err(BadBody::TrailerTooLarge)
-    );
+    assert_eq!(decode(&format!("0\r\n{}y", trailer.repeat(8))), Err(BadBody::TrailerTooLarge));
 }
 
 #[test]
@@ -218,16 +152,9 @@ fn a_body_of_given_length_ends_there_a8() {
 
 #[test]
 fn no_body_is_done_at_once_and_takes_nothing_b6() {
-    for mut body in [
-        Body::of_request(Framing::Empty),
-        Body::of_response(ResponseFraming::Empty),
-    ] {
+    for mut body in [Body::of_request(Framing::Empty), Body::of_response(ResponseFraming::Empty)] {
         assert!(body.is_done());
-        assert_eq!(
-            body.decode(b"HTTP/1.1"),
-            Ok(Piece::default()),
-            "what follows is nobody's"
-        );
+        assert_eq!(body.decode(b"HTTP/1.1"), Ok(Piece::default()), "what follows is nobody's");
     }
 }
 

@@ -7,9 +7,7 @@ use std::fs;
 use std::path::Path;
 
 fn check_all(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fuzz/corpus")
-        .join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut count = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let data = fs::read(entry.unwrap().path()).unwrap();

@@ -1,9 +1,7 @@
 //! Request heads, row by row of the safety contract.
 #![allow(clippy::unwrap_used)]
 
-use wire::h1::{
-    Field, Framing, Limits, Method, Name, Progress, Reject, Request, Status, Upgrade, Version,
-};
+use wire::h1::{Field, Framing, Limits, Method, Name, Progress, Reject, Request, Status, Upgrade, Version};
 
 fn parse_with(head: &[u8], limits: &Limits) -> Result<Request, Reject> {
     let mut request = Request::new();
@@ -37,40 +35,19 @@ fn a_plain_request_is_read_whole() {
     let head = "POST /a/b?c=d&e HTTP/1.1\r\nHost: Shop.example:8080\r\nX-A:  b c\t\r\nx-empty:\r\nContent-Length: 5\r\n\r\nhello";
     let request = parse(head).unwrap();
     let text = |span: wire::h1::Span| std::str::from_utf8(span.of(head.as_bytes())).unwrap();
-    assert_eq!(
-        (request.method, text(request.method_text)),
-        (Method::Post, "POST")
-    );
+    assert_eq!((request.method, text(request.method_text)), (Method::Post, "POST"));
     assert_eq!(text(request.target), "/a/b?c=d&e");
     assert_eq!((text(request.path), text(request.query)), ("/a/b", "c=d&e"));
-    assert_eq!(
-        (text(request.authority), text(request.host)),
-        ("Shop.example:8080", "Shop.example")
-    );
+    assert_eq!((text(request.authority), text(request.host)), ("Shop.example:8080", "Shop.example"));
     assert_eq!(request.framing, Framing::Length(5));
     assert_eq!(request.len, head.len() - 5);
     assert!(request.keep_alive && !request.asterisk && !request.absolute);
-    let fields: Vec<_> = request
-        .fields
-        .iter()
-        .map(|f| (text(f.name), text(f.value)))
-        .collect();
-    let expected = [
-        ("Host", "Shop.example:8080"),
-        ("X-A", "b c"),
-        ("x-empty", ""),
-        ("Content-Length", "5"),
-    ];
+    let fields: Vec<_> = request.fields.iter().map(|f| (text(f.name), text(f.value))).collect();
+    let expected = [("Host", "Shop.example:8080"), ("X-A", "b c"), ("x-empty", ""), ("Content-Length", "5")];
     assert_eq!(fields, expected);
-    assert_eq!(
-        request.find(Name::Host).map(|f| text(f.value)),
-        Some("Shop.example:8080")
-    );
+    assert_eq!(request.find(Name::Host).map(|f| text(f.value)), Some("Shop.example:8080"));
     assert_eq!(request.find(Name::Cookie), None);
-    let found: Vec<_> = request
-        .find_name(head.as_bytes(), b"x-a")
-        .map(|f| text(f.value))
-        .collect();
+    let found: Vec<_> = request.find_name(head.as_bytes(), b"x-a").map(|f| text(f.value)).collect();
     assert_eq!(found, ["b c"]);
 }
 
@@ -84,21 +61,9 @@ fn a_query_is_empty_when_it_is_absent_or_has_no_byte() {
 
 #[test]
 fn length_next_to_encoding_is_refused_in_either_order_a1() {
-    assert_refused(
-        with_fields("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
-        400,
-        "A1",
-    );
-    assert_refused(
-        with_fields("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
-        400,
-        "A1",
-    );
-    assert_refused(
-        with_fields("transfer-encoding: gzip\r\ncontent-length: 0\r\n"),
-        400,
-        "A1",
-    );
+    assert_refused(with_fields("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 400, "A1");
+    assert_refused(with_fields("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), 400, "A1");
+    assert_refused(with_fields("transfer-encoding: gzip\r\ncontent-length: 0\r\n"), 400, "A1");
 }
 
 #[test]
@@ -120,22 +85,10 @@ fn a_length_that_is_not_digits_is_refused_a2() {
         "'5'",
         "5\t5",
     ] {
-        assert_refused(
-            with_fields(&format!("Content-Length: {value}\r\n")),
-            400,
-            "A2",
-        );
+        assert_refused(with_fields(&format!("Content-Length: {value}\r\n")), 400, "A2");
     }
-    assert_refused(
-        with_fields("Content-Length: 5\r\nContent-Length: 5\r\n"),
-        400,
-        "A2",
-    );
-    assert_refused(
-        with_fields("Content-Length: 5\r\ncontent-LENGTH: 6\r\n"),
-        400,
-        "A2",
-    );
+    assert_refused(with_fields("Content-Length: 5\r\nContent-Length: 5\r\n"), 400, "A2");
+    assert_refused(with_fields("Content-Length: 5\r\ncontent-LENGTH: 6\r\n"), 400, "A2");
 }
 
 #[test]
@@ -163,40 +116,18 @@ fn a_malformed_transfer_encoding_is_refused_with_400_a3() {
         "chunked, ",
         "gzip,, chunked",
     ] {
-        assert_refused(
-            with_fields(&format!("Transfer-Encoding: {value}\r\n")),
-            400,
-            "A3",
-        );
+        assert_refused(with_fields(&format!("Transfer-Encoding: {value}\r\n")), 400, "A3");
     }
-    for lines in [
-        "chunked\r\nTransfer-Encoding: chunked",
-        "gzip\r\nTransfer-Encoding: chunked",
-    ] {
-        assert_refused(
-            with_fields(&format!("Transfer-Encoding: {lines}\r\n")),
-            400,
-            "A3",
-        );
+    for lines in ["chunked\r\nTransfer-Encoding: chunked", "gzip\r\nTransfer-Encoding: chunked"] {
+        assert_refused(with_fields(&format!("Transfer-Encoding: {lines}\r\n")), 400, "A3");
     }
     assert_refused(with_fields("Transfer-Encoding: \x0bchunked\r\n"), 400, "A5");
 }
 
 #[test]
 fn an_unknown_transfer_coding_is_refused_with_501_a3() {
-    for value in [
-        "gzip",
-        "identity",
-        "xchunked",
-        "gzip, chunked",
-        "gzip ,chunked",
-        "chunked-a",
-    ] {
-        assert_refused(
-            with_fields(&format!("Transfer-Encoding: {value}\r\n")),
-            501,
-            "A3",
-        );
+    for value in ["gzip", "identity", "xchunked", "gzip, chunked", "gzip ,chunked", "chunked-a"] {
+        assert_refused(with_fields(&format!("Transfer-Encoding: {value}\r\n")), 501, "A3");
     }
 }
 
@@ -210,11 +141,7 @@ fn chunked_is_known_in_any_case_a3() {
 
 #[test]
 fn transfer_encoding_in_http_1_0_is_refused_a4() {
-    assert_refused(
-        parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        400,
-        "A4",
-    );
+    assert_refused(parse("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400, "A4");
 }
 
 #[test]
@@ -242,11 +169,7 @@ fn a_line_that_parsers_read_differently_is_refused_a5() {
         ("\rX: a\r\n", "bare_cr"),
     ] {
         let reject = with_fields(lines).expect_err(lines);
-        assert_eq!(
-            (reject.reason(), reject.status(), reject.row()),
-            (reason, 400, "A5"),
-            "{lines:?}"
-        );
+        assert_eq!((reject.reason(), reject.status(), reject.row()), (reason, 400, "A5"), "{lines:?}");
     }
     assert_refused(parse("GET / HTTP/1.1\r\n Host: a\r\n\r\n"), 400, "A5");
     assert_refused(parse("GET / HTTP/1.1\nHost: a\r\n\r\n"), 400, "A5");
@@ -257,10 +180,7 @@ fn a_line_that_parsers_read_differently_is_refused_a5() {
 fn tabs_inside_and_high_bytes_may_stand_in_a_value_a5() {
     let head = "GET / HTTP/1.1\r\nHost: a\r\nX: \t a\tb\u{e9} \t\r\n\r\n";
     let request = parse(head).unwrap();
-    assert_eq!(
-        request.fields[1].value.of(head.as_bytes()),
-        "a\tb\u{e9}".as_bytes()
-    );
+    assert_eq!(request.fields[1].value.of(head.as_bytes()), "a\tb\u{e9}".as_bytes());
 }
 
 #[test]
@@ -283,11 +203,7 @@ fn a_host_that_is_not_one_authority_is_refused_a10() {
     ] {
         assert_refused(parse(&format!("GET / HTTP/1.1\r\n{lines}\r\n")), 400, "A10");
     }
-    assert_refused(
-        parse("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"),
-        400,
-        "A10",
-    );
+    assert_refused(parse("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"), 400, "A10");
     assert_refused(parse("GET / HTTP/1.0\r\nHost: a b\r\n\r\n"), 400, "A10");
 }
 
@@ -303,9 +219,7 @@ fn an_absolute_target_must_agree_with_the_host_a10() {
     let read = |target: &str, host: &str| {
         let head = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         parse(&head).map(|r| {
-            let text = |span: wire::h1::Span| {
-                String::from_utf8(span.of(head.as_bytes()).to_vec()).unwrap()
-            };
+            let text = |span: wire::h1::Span| String::from_utf8(span.of(head.as_bytes()).to_vec()).unwrap();
             assert!(r.absolute);
             (text(r.target), text(r.authority), text(r.host))
         })
@@ -314,21 +228,9 @@ fn an_absolute_target_must_agree_with_the_host_a10() {
     assert_eq!(read("http://a/b?c", "a"), parts("/b?c", "a", "a"));
     assert_eq!(read("HTTP://A:80/", "a"), parts("/", "A:80", "A"));
     assert_eq!(read("https://a", "a:443"), parts("", "a", "a"));
-    assert_eq!(
-        read("http://[::1]:8080/x", "[::1]:8080"),
-        parts("/x", "[::1]:8080", "[::1]")
-    );
-    for (target, host) in [
-        ("http://a/", "b"),
-        ("http://a:8080/", "a"),
-        ("http://a/", "a:443"),
-        ("https://a/", "a:80"),
-    ] {
-        assert_eq!(
-            read(target, host),
-            Err(Reject::HostDisagrees),
-            "{target} {host}"
-        );
+    assert_eq!(read("http://[::1]:8080/x", "[::1]:8080"), parts("/x", "[::1]:8080", "[::1]"));
+    for (target, host) in [("http://a/", "b"), ("http://a:8080/", "a"), ("http://a/", "a:443"), ("https://a/", "a:80")] {
+        assert_eq!(read(target, host), Err(Reject::HostDisagrees), "{target} {host}");
     }
     for target in ["http://u@a/", "http:///", "http://a:x/", "http://a,b/"] {
         assert_eq!(read(target, "a"), Err(Reject::HostInvalid), "{target}");
@@ -339,31 +241,15 @@ fn an_absolute_target_must_agree_with_the_host_a10() {
 
 #[test]
 fn connect_and_trace_are_not_allowed_a11() {
-    assert_refused(
-        parse("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"),
-        405,
-        "A11",
-    );
+    assert_refused(parse("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"), 405, "A11");
     assert_refused(parse("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"), 405, "A11");
 }
 
 #[test]
 fn a_target_of_another_form_or_with_odd_bytes_is_refused_a11() {
-    for target in [
-        "*",
-        "a",
-        "a:80",
-        "ftp://a/",
-        "http:/a",
-        "/a b",
-        "/a\tb",
-        "/\u{e9}",
-        "/a#b",
-        "/\0",
-        "/\x7f",
-        "?a",
-        "javascript://a/",
-    ] {
+    for target in
+        ["*", "a", "a:80", "ftp://a/", "http:/a", "/a b", "/a\tb", "/\u{e9}", "/a#b", "/\0", "/\x7f", "?a", "javascript://a/"]
+    {
         assert_refused(with_target(target), 400, "A11");
     }
     assert!(with_target("http://a?b").is_ok(), "an empty path means \"/\" (RFC 9112 3.2.1)");
@@ -372,11 +258,7 @@ fn a_target_of_another_form_or_with_odd_bytes_is_refused_a11() {
 
 #[test]
 fn options_may_ask_for_the_server_itself_a11() {
-    let asks = |target: &str| {
-        parse(&format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
-            .unwrap()
-            .asterisk
-    };
+    let asks = |target: &str| parse(&format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap().asterisk;
     assert!(asks("*") && asks("http://a"));
     assert!(!asks("/") && !asks("http://a/"));
 }
@@ -410,11 +292,7 @@ fn a_request_line_of_another_shape_is_refused_a11() {
 #[test]
 fn a_version_not_spoken_here_is_refused_a11() {
     for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/1.2", "HTTP/3.0", "HTTP/9.9"] {
-        assert_refused(
-            parse(&format!("GET / {version}\r\nHost: a\r\n\r\n")),
-            505,
-            "A11",
-        );
+        assert_refused(parse(&format!("GET / {version}\r\nHost: a\r\n\r\n")), 505, "A11");
     }
     assert_refused(parse("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505, "A11");
 }
@@ -433,23 +311,10 @@ fn any_token_is_a_method_a11() {
         ("PROPFIND", Method::Other),
         ("M-X!", Method::Other),
     ] {
-        assert_eq!(
-            parse(&format!("{text} / HTTP/1.1\r\nHost: a\r\n\r\n"))
-                .unwrap()
-                .method,
-            method
-        );
+        assert_eq!(parse(&format!("{text} / HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap().method, method);
     }
-    assert!(
-        Method::Put.is_idempotent()
-            && Method::Delete.is_idempotent()
-            && Method::Get.is_idempotent()
-    );
-    assert!(
-        !Method::Post.is_idempotent()
-            && !Method::Patch.is_idempotent()
-            && !Method::Other.is_idempotent()
-    );
+    assert!(Method::Put.is_idempotent() && Method::Delete.is_idempotent() && Method::Get.is_idempotent());
+    assert!(!Method::Post.is_idempotent() && !Method::Patch.is_idempotent() && !Method::Other.is_idempotent());
     assert!(!Method::Put.is_safe() && Method::Head.is_safe());
 }
 
@@ -461,16 +326,8 @@ fn a_target_at_its_limit_is_read_and_beyond_is_414_a12() {
     assert_refused(with_target(&target(100_000)), 414, "A12");
     let mut request = Request::new();
     let endless = format!("GET {}", target(9000));
-    let verdict = request.parse(
-        endless.as_bytes(),
-        &mut Progress::default(),
-        &Limits::DEFAULT,
-    );
-    assert_eq!(
-        verdict,
-        Err(Reject::TargetTooLong),
-        "no need to wait for the end of the line"
-    );
+    let verdict = request.parse(endless.as_bytes(), &mut Progress::default(), &Limits::DEFAULT);
+    assert_eq!(verdict, Err(Reject::TargetTooLong), "no need to wait for the end of the line");
 }
 
 #[test]
@@ -489,10 +346,7 @@ fn as_many_fields_as_allowed_are_read_and_one_more_is_431_a12() {
 #[test]
 fn a_head_at_its_limit_is_read_and_beyond_is_431_a12() {
     let head = b"GET / HTTP/1.1\r\nHost: a\r\nX: abc\r\n\r\n";
-    let limits = |head: usize| Limits {
-        head,
-        ..Limits::DEFAULT
-    };
+    let limits = |head: usize| Limits { head, ..Limits::DEFAULT };
     assert!(parse_with(head, &limits(head.len())).is_ok());
     for less in 1..head.len() {
         let result = parse_with(head, &limits(less));
@@ -516,10 +370,7 @@ fn pipelined_requests_are_read_one_after_the_other_a13() {
     let (mut request, mut progress, mut at) = (Request::new(), Progress::default(), 0);
     for (path, fields) in [("/1", 2), ("/2", 1), ("/3", 1)] {
         let buf = &stream[at..];
-        assert_eq!(
-            request.parse(buf, &mut progress, &Limits::DEFAULT),
-            Ok(Status::Complete)
-        );
+        assert_eq!(request.parse(buf, &mut progress, &Limits::DEFAULT), Ok(Status::Complete));
         assert_eq!(request.path.of(buf), path.as_bytes());
         assert_eq!(request.fields.len(), fields);
         assert!(path == "/2" || request.find(Name::ContentLength).is_none());
@@ -531,44 +382,23 @@ fn pipelined_requests_are_read_one_after_the_other_a13() {
 #[test]
 fn expect_is_100_continue_or_417_a14() {
     let expects = |lines: &str| with_fields(lines).map(|r| r.expect_continue);
-    assert_eq!(
-        expects("Content-Length: 1\r\nExpect: 100-continue\r\n"),
-        Ok(true)
-    );
-    assert_eq!(
-        expects("Transfer-Encoding: chunked\r\nExpect: 100-Continue\r\n"),
-        Ok(true)
-    );
-    assert_eq!(
-        expects("Expect: 100-continue\r\n"),
-        Ok(false),
-        "nothing will come"
-    );
+    assert_eq!(expects("Content-Length: 1\r\nExpect: 100-continue\r\n"), Ok(true));
+    assert_eq!(expects("Transfer-Encoding: chunked\r\nExpect: 100-Continue\r\n"), Ok(true));
+    assert_eq!(expects("Expect: 100-continue\r\n"), Ok(false), "nothing will come");
     for value in ["", "200-ok", "100-continue, x", "100-continue;a", "100"] {
         assert_refused(with_fields(&format!("Expect: {value}\r\n")), 417, "A14");
     }
-    assert_refused(
-        with_fields("Expect: 100-continue\r\nExpect: 100-continue\r\n"),
-        417,
-        "A14",
-    );
+    assert_refused(with_fields("Expect: 100-continue\r\nExpect: 100-continue\r\n"), 417, "A14");
     let old = parse("POST / HTTP/1.0\r\nExpect: x\r\nContent-Length: 1\r\n\r\n").unwrap();
     assert!(!old.expect_continue, "HTTP/1.0 has no expectations");
 }
 
 #[test]
 fn a_connection_persists_as_its_version_and_options_say() {
-    let keeps = |version: &str, lines: &str| {
-        parse(&format!("GET / {version}\r\nHost: a\r\n{lines}\r\n"))
-            .unwrap()
-            .keep_alive
-    };
+    let keeps = |version: &str, lines: &str| parse(&format!("GET / {version}\r\nHost: a\r\n{lines}\r\n")).unwrap().keep_alive;
     assert!(keeps("HTTP/1.1", "") && keeps("HTTP/1.1", "Connection: x\r\n"));
     assert!(!keeps("HTTP/1.1", "Connection: Close\r\n"));
-    assert!(!keeps(
-        "HTTP/1.1",
-        "Connection: keep-alive\r\nConnection: x , close\r\n"
-    ));
+    assert!(!keeps("HTTP/1.1", "Connection: keep-alive\r\nConnection: x , close\r\n"));
     assert!(!keeps("HTTP/1.0", "") && !keeps("HTTP/1.0", "Proxy-Connection: keep-alive\r\n"));
     assert!(keeps("HTTP/1.0", "Connection: ,Keep-Alive\r\n"));
     assert!(!keeps("HTTP/1.0", "Connection: keep-alive, close\r\n"));
@@ -576,10 +406,7 @@ fn a_connection_persists_as_its_version_and_options_say() {
 
 /// The one WebSocket handshake that is right, with `lines` in place of the two fields that must be.
 fn websocket(line: &str, lines: &str) -> Result<Upgrade, Reject> {
-    parse(&format!(
-        "{line}\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n{lines}\r\n"
-    ))
-    .map(|r| r.upgrade)
+    parse(&format!("{line}\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n{lines}\r\n")).map(|r| r.upgrade)
 }
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -587,17 +414,8 @@ const V13: &str = "Sec-WebSocket-Version: 13\r\n";
 
 #[test]
 fn a_right_websocket_handshake_is_an_upgrade_b2() {
-    assert_eq!(
-        websocket("GET / HTTP/1.1", &format!("{KEY}{V13}")),
-        Ok(Upgrade::WebSocket)
-    );
-    assert_eq!(
-        websocket(
-            "GET / HTTP/1.1",
-            &format!("{V13}{KEY}Content-Length: 0\r\n")
-        ),
-        Ok(Upgrade::WebSocket)
-    );
+    assert_eq!(websocket("GET / HTTP/1.1", &format!("{KEY}{V13}")), Ok(Upgrade::WebSocket));
+    assert_eq!(websocket("GET / HTTP/1.1", &format!("{V13}{KEY}Content-Length: 0\r\n")), Ok(Upgrade::WebSocket));
 }
 
 #[test]
@@ -618,11 +436,7 @@ fn a_wrong_websocket_handshake_is_refused_b2() {
         (get, format!("{good}{V13}"), 426),
     ] {
         let reject = websocket(line, &lines).expect_err(&lines);
-        assert_eq!(
-            (reject.status(), reject.row()),
-            (status, "B2"),
-            "{line} {lines}"
-        );
+        assert_eq!((reject.status(), reject.row()), (status, "B2"), "{line} {lines}");
     }
 }
 
@@ -638,33 +452,19 @@ fn any_other_upgrade_is_a_normal_request_without_those_fields_b1() {
     ] {
         let request = with_fields(lines).unwrap();
         assert_eq!(request.upgrade, Upgrade::None, "{lines}");
-        assert!(
-            request
-                .fields
-                .iter()
-                .all(|f| f.hop == (f.known != Name::Host)),
-            "{lines}"
-        );
+        assert!(request.fields.iter().all(|f| f.hop == (f.known != Name::Host)), "{lines}");
     }
 }
 
 #[test]
 fn fields_of_this_hop_are_marked_d4() {
-    let lines = "Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: x\r\nTrailer: y\r\nProxy-Authorization: z\r\nContent-Length: 0\r\nVia: v\r\n";
+    let lines =
+        "Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: x\r\nTrailer: y\r\nProxy-Authorization: z\r\nContent-Length: 0\r\nVia: v\r\n";
     let request = with_fields(lines).unwrap();
-    let through: Vec<_> = request
-        .fields
-        .iter()
-        .filter(|f| !f.hop)
-        .map(|f| f.known)
-        .collect();
+    let through: Vec<_> = request.fields.iter().filter(|f| !f.hop).map(|f| f.known).collect();
     assert_eq!(through, [Name::Host, Name::Via]);
     let is_chunked = with_fields("Transfer-Encoding: chunked\r\n").unwrap();
-    assert!(
-        is_chunked
-            .find(Name::TransferEncoding)
-            .is_some_and(|f: &Field| f.hop)
-    );
+    assert!(is_chunked.find(Name::TransferEncoding).is_some_and(|f: &Field| f.hop));
 }
 
 #[test]
@@ -677,13 +477,7 @@ fn what_connection_nominates_is_marked_wherever_it_stands_d4() {
 
 #[test]
 fn nominating_what_frames_or_directs_the_message_is_refused_d4() {
-    for option in [
-        "Content-Length",
-        "transfer-encoding",
-        "HOST",
-        "close, Host",
-        "x,,content-length",
-    ] {
+    for option in ["Content-Length", "transfer-encoding", "HOST", "close, Host", "x,,content-length"] {
         assert_refused(with_fields(&format!("Connection: {option}\r\n")), 400, "D4");
     }
 }
@@ -691,19 +485,13 @@ fn nominating_what_frames_or_directs_the_message_is_refused_d4() {
 #[test]
 fn an_endless_list_of_options_is_refused_d4() {
     assert!(with_fields(&format!("Connection: {}\r\n", "a,".repeat(32))).is_ok());
-    assert_refused(
-        with_fields(&format!("Connection: {}\r\n", "a,".repeat(33))),
-        400,
-        "D4",
-    );
+    assert_refused(with_fields(&format!("Connection: {}\r\n", "a,".repeat(33))), 400, "D4");
     assert_refused(with_fields(&"Connection: a\r\n".repeat(33)), 400, "D4");
 }
 
 #[test]
 fn names_with_an_underscore_are_marked_and_never_taken_for_another_d5() {
-    let request =
-        with_fields("Content_Length: 5\r\nX_A: b\r\nX-A: b\r\nTransfer_Encoding: chunked\r\n")
-            .unwrap();
+    let request = with_fields("Content_Length: 5\r\nX_A: b\r\nX-A: b\r\nTransfer_Encoding: chunked\r\n").unwrap();
     assert_eq!(request.framing, Framing::Empty);
     let marks: Vec<_> = request.fields.iter().map(|f| f.underscore).collect();
     assert_eq!(marks, [false, true, true, false, true]);
@@ -769,19 +557,11 @@ fn every_name_acted_on_is_known_in_any_case() {
 
 #[test]
 fn a_warm_request_does_not_allocate() {
-    let head = format!(
-        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
-        "X: a\r\n".repeat(100)
-    );
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: a\r\n".repeat(100));
     let mut request = parse(&head).unwrap();
     let (room, place) = (request.fields.capacity(), request.fields.as_ptr());
     for _ in 0..3 {
-        request
-            .parse(head.as_bytes(), &mut Progress::default(), &Limits::DEFAULT)
-            .unwrap();
+        request.parse(head.as_bytes(), &mut Progress::default(), &Limits::DEFAULT).unwrap();
     }
-    assert_eq!(
-        (request.fields.capacity(), request.fields.as_ptr()),
-        (room, place)
-    );
+    assert_eq!((request.fields.capacity(), request.fields.as_ptr()), (room, place));
 }

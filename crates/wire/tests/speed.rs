@@ -17,8 +17,7 @@ Connection: keep-alive\r\n\
 Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\
 \r\n";
 
-const ANSWER: &[u8] =
-    b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 21 Nov 2026 02:28:42 GMT\r\n\
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 21 Nov 2026 02:28:42 GMT\r\n\
 Content-Type: text/plain\r\nContent-Length: 128\r\nConnection: keep-alive\r\n\r\n";
 
 fn measure(what: &str, mut work: impl FnMut()) {
@@ -41,9 +40,7 @@ fn the_cost_of_each_step() {
     let mut request = Request::new();
     measure(&format!("request head of {} bytes", BROWSER.len()), || {
         let mut progress = Progress::default();
-        request
-            .parse(black_box(BROWSER), &mut progress, &limits)
-            .unwrap();
+        request.parse(black_box(BROWSER), &mut progress, &limits).unwrap();
     });
     measure("  the same by httparse", || {
         let mut fields = [httparse::EMPTY_HEADER; 32];
@@ -54,9 +51,7 @@ fn the_cost_of_each_step() {
     let mut response = Response::new();
     measure(&format!("response head of {} bytes", ANSWER.len()), || {
         let mut progress = Progress::default();
-        response
-            .parse(black_box(ANSWER), &mut progress, &limits, Method::Get)
-            .unwrap();
+        response.parse(black_box(ANSWER), &mut progress, &limits, Method::Get).unwrap();
     });
     let mut out = Vec::new();
     measure("plain path", || {

@@ -21,10 +21,7 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn weighing(weights: &[u16]) -> Self {
         let n = weights.len();
-        let member = |(i, &w): (usize, &u16)| Member {
-            id: mix(i as u64 + 1),
-            weight: Weight::new(w).unwrap(),
-        };
+        let member = |(i, &w): (usize, &u16)| Member { id: mix(i as u64 + 1), weight: Weight::new(w).unwrap() };
         Self {
             members: weights.iter().enumerate().map(member).collect(),
             up: vec![true; n],

@@ -18,9 +18,7 @@ pub fn hash_key(bytes: &[u8]) -> u64 {
     // Reads of fixed size that may overlap, which is faster than copying an odd tail.
     if let (Some(_), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
         let words = bytes[..n - 1].as_chunks::<8>().0;
-        words
-            .iter()
-            .for_each(|word| take(u64::from_le_bytes(*word)));
+        words.iter().for_each(|word| take(u64::from_le_bytes(*word)));
         take(u64::from_le_bytes(*last));
     } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         take(u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last)));
@@ -72,10 +70,7 @@ impl Consistent {
             scores: Scores::new(members),
             total_weight: weights.iter().map(|&w| u64::from(w)).sum(),
             weights,
-            bound: hash
-                .bounded
-                .filter(|b| !b.is_nan())
-                .map(|b| (b.max(1.0) * 1000.0).round() as u64),
+            bound: hash.bounded.filter(|b| !b.is_nan()).map(|b| (b.max(1.0) * 1000.0).round() as u64),
         }
     }
 
@@ -86,13 +81,10 @@ impl Consistent {
             return None;
         }
         // `in_flight + 1 <= ceil(bound * (total + 1) * weight / total_weight)`, in whole numbers.
-        let total = self.bound.map(|bound| {
-            u128::from(bound) * u128::from(view.total_in_flight(self.weights.len()) + 1)
-        });
+        let total = self.bound.map(|bound| u128::from(bound) * u128::from(view.total_in_flight(self.weights.len()) + 1));
         let below_bound = |i: usize| {
             total.is_none_or(|total| {
-                u128::from(view.in_flight(i)) * u128::from(self.total_weight) * 1000
-                    < total * u128::from(self.weights[i])
+                u128::from(view.in_flight(i)) * u128::from(self.total_weight) * 1000 < total * u128::from(self.weights[i])
             })
         };
         let takes = |i: usize| view.available(i) && below_bound(i);
@@ -101,17 +93,13 @@ impl Consistent {
             Table::Ring(it) => it.places(key).take(PROBES).find(|&i| takes(i)),
             Table::Rendezvous(it) => Some(it.winner(key, &self.scores)).filter(|&i| takes(i)),
         };
-        found
-            .or_else(|| self.scores.best(key, takes))
-            .or_else(|| self.least_loaded(view))
+        found.or_else(|| self.scores.best(key, takes)).or_else(|| self.least_loaded(view))
     }
 
     /// Where too few members are available for the bound to hold at all. O(members).
     fn least_loaded(&self, view: &impl View) -> Option<usize> {
         let load = |i: usize| (f64::from(view.in_flight(i)) + 1.0) / f64::from(self.weights[i]);
-        (0..self.weights.len())
-            .filter(|&i| view.available(i))
-            .min_by(|&a, &b| load(a).total_cmp(&load(b)))
+        (0..self.weights.len()).filter(|&i| view.available(i)).min_by(|&a, &b| load(a).total_cmp(&load(b)))
     }
 }
 
@@ -130,14 +118,7 @@ mod tests {
 
     fn balancer(method: HashMethod, bounded: Option<f64>, pool: &Pool) -> Balancer {
         let key = HashKey::ClientIp;
-        Balancer::new(
-            &Balance::Hash(Hash {
-                key,
-                method,
-                bounded,
-            }),
-            &pool.members,
-        )
+        Balancer::new(&Balance::Hash(Hash { key, method, bounded }), &pool.members)
     }
 
     fn owners(balancer: &Balancer, pool: &Pool) -> Vec<u64> {
@@ -163,11 +144,7 @@ mod tests {
                     let rest = pool.without(gone);
                     let after = owners(&balancer(method, None, &rest), &rest);
                     let moved = moved(&before, &after, pool.members[gone].id);
-                    let most = if method == HashMethod::Maglev {
-                        1.0
-                    } else {
-                        0.0
-                    };
+                    let most = if method == HashMethod::Maglev { 1.0 } else { 0.0 };
                     assert!(moved <= most, "{method:?} without {gone}: {moved:.3} %");
                 }
             }
@@ -184,12 +161,7 @@ mod tests {
             let after = owners(&balancer, &pool);
             let gone = pool.members[17].id;
             assert_eq!(moved(&before, &after, gone), 0.0, "{method:?}");
-            let heirs: HashSet<u64> = before
-                .iter()
-                .zip(&after)
-                .filter(|&(&b, _)| b == gone)
-                .map(|(_, &a)| a)
-                .collect();
+            let heirs: HashSet<u64> = before.iter().zip(&after).filter(|&(&b, _)| b == gone).map(|(_, &a)| a).collect();
             let least = if method == HashMethod::Ring { 60 } else { 99 };
             assert!(heirs.len() >= least, "{method:?}: {} heirs", heirs.len());
         }
@@ -201,27 +173,19 @@ mod tests {
             let pool = Pool::weighing(&[1, 2, 3, 4, 5, 3, 2]);
             let mut reversed = pool.clone();
             reversed.members.reverse();
-            assert_eq!(
-                owners(&balancer(method, None, &pool), &pool),
-                owners(&balancer(method, None, &reversed), &reversed)
-            );
+            assert_eq!(owners(&balancer(method, None, &pool), &pool), owners(&balancer(method, None, &reversed), &reversed));
         }
     }
 
     #[test]
     fn shares_follow_weights() {
         // Deviation in percent of a share: what the tables promise, for 10 members of weights 1 to 4.
-        for (method, most) in [
-            (HashMethod::Maglev, 1.5),
-            (HashMethod::Ring, 25.0),
-            (HashMethod::Rendezvous, 3.0),
-        ] {
+        for (method, most) in [(HashMethod::Maglev, 1.5), (HashMethod::Ring, 25.0), (HashMethod::Rendezvous, 3.0)] {
             let pool = Pool::weighing(&[1, 2, 3, 4, 1, 2, 3, 4, 1, 2]);
             let keys = 2_000_000;
             let picks = pool.picks(&balancer(method, None, &pool), keys);
             for (i, &n) in picks.iter().enumerate() {
-                let fair =
-                    keys as f64 * f64::from(pool.members[i].weight.get()) / pool.total_weight();
+                let fair = keys as f64 * f64::from(pool.members[i].weight.get()) / pool.total_weight();
                 let off = 100.0 * (n as f64 / fair - 1.0).abs();
                 assert!(off <= most, "{method:?}: member {i} is off by {off:.2} %");
             }
@@ -230,10 +194,7 @@ mod tests {
 
     #[test]
     fn bounded_load_never_exceeds_its_bound_even_with_one_hot_key() {
-        for (method, bound) in METHODS
-            .into_iter()
-            .flat_map(|m| [1000, 1050, 1500].map(|b| (m, b)))
-        {
+        for (method, bound) in METHODS.into_iter().flat_map(|m| [1000, 1050, 1500].map(|b| (m, b))) {
             let mut rng = fastrand::Rng::with_seed(3);
             let mut pool = Pool::weighing(&[1, 2, 3, 1, 2, 3, 1, 2, 3, 40]);
             let balancer = balancer(method, Some(bound as f64 / 1000.0), &pool);
@@ -249,13 +210,8 @@ mod tests {
                 pool.in_flight[i] += 1;
                 running.push(i);
                 let weight = usize::from(pool.members[i].weight.get());
-                let most =
-                    (bound * running.len() * weight).div_ceil(1000 * pool.total_weight() as usize);
-                assert!(
-                    pool.in_flight[i] as usize <= most,
-                    "{method:?} {bound}: {} of {most}",
-                    pool.in_flight[i]
-                );
+                let most = (bound * running.len() * weight).div_ceil(1000 * pool.total_weight() as usize);
+                assert!(pool.in_flight[i] as usize <= most, "{method:?} {bound}: {} of {most}", pool.in_flight[i]);
             }
         }
     }
@@ -264,19 +220,13 @@ mod tests {
     fn bounded_load_without_load_is_plain_hashing() {
         for method in METHODS {
             let pool = Pool::of(20);
-            assert_eq!(
-                owners(&balancer(method, Some(1.25), &pool), &pool),
-                owners(&balancer(method, None, &pool), &pool)
-            );
+            assert_eq!(owners(&balancer(method, Some(1.25), &pool), &pool), owners(&balancer(method, None, &pool), &pool));
         }
     }
 
     #[test]
     fn any_available_member_is_better_than_none() {
-        for (method, bound) in METHODS
-            .into_iter()
-            .flat_map(|m| [(m, None), (m, Some(1.0))])
-        {
+        for (method, bound) in METHODS.into_iter().flat_map(|m| [(m, None), (m, Some(1.0))]) {
             let mut pool = Pool::of(1000);
             let balancer = balancer(method, bound, &pool);
             let mut rng = fastrand::Rng::with_seed(3);
@@ -284,11 +234,7 @@ mod tests {
             assert_eq!(balancer.pick(&pool, 5, &mut rng), None);
             pool.up[321] = true;
             pool.in_flight[321] = 50;
-            assert_eq!(
-                balancer.pick(&pool, 5, &mut rng),
-                Some(321),
-                "{method:?} {bound:?}"
-            );
+            assert_eq!(balancer.pick(&pool, 5, &mut rng), Some(321), "{method:?} {bound:?}");
         }
     }
 
@@ -298,30 +244,14 @@ mod tests {
             let pool = Pool::of(1000);
             assert_eq!(pool.most_looks(&balancer(method, None, &pool), 10_000), 1);
             // Its availability, its load, and the load of all.
-            assert_eq!(
-                pool.most_looks(&balancer(method, Some(1.5), &pool), 10_000),
-                3
-            );
+            assert_eq!(pool.most_looks(&balancer(method, Some(1.5), &pool), 10_000), 3);
         }
     }
 
     #[test]
     fn hash_key_never_changes() {
-        let answers = [
-            b"".as_slice(),
-            b"a",
-            b"sid-9",
-            b"10.0.0.1",
-            b"a key of more than one word",
-        ]
-        .map(hash_key);
-        let known = [
-            10357519086311344877,
-            5212202624990854446,
-            10223691711112562388,
-            6827504956935759973,
-            4845536186349010034,
-        ];
+        let answers = [b"".as_slice(), b"a", b"sid-9", b"10.0.0.1", b"a key of more than one word"].map(hash_key);
+        let known = [10357519086311344877, 5212202624990854446, 10223691711112562388, 6827504956935759973, 4845536186349010034];
         assert_eq!(answers, known);
     }
 
@@ -346,9 +276,7 @@ mod tests {
         // Chi-square over 1024 cells: mean 1023, standard deviation 45. Both ends of the hash are used.
         for shift in [0, 54] {
             let mut cells = [0_f64; 1024];
-            hashes
-                .iter()
-                .for_each(|hash| cells[(hash >> shift) as usize % 1024] += 1.0);
+            hashes.iter().for_each(|hash| cells[(hash >> shift) as usize % 1024] += 1.0);
             let fair = 100_000.0 / 1024.0;
             let chi: f64 = cells.iter().map(|n| (n - fair).powi(2) / fair).sum();
             assert!((850.0..1200.0).contains(&chi), "{chi}");

@@ -13,9 +13,7 @@ pub(super) struct LeastConnections {
 
 impl LeastConnections {
     pub(super) fn new(members: &[Member]) -> Self {
-        Self {
-            weights: members.iter().map(|m| m.weight.get()).collect(),
-        }
+        Self { weights: members.iter().map(|m| m.weight.get()).collect() }
     }
 
     /// The least (in flight + 1) / weight. The scan starts one further each time, so equals take turns.
@@ -77,13 +75,7 @@ mod tests {
     #[test]
     fn an_idle_pool_is_used_in_turn() {
         let pool = Pool::of(3);
-        assert_eq!(
-            pool.picks(
-                &Balancer::new(&Balance::LeastConnections, &pool.members),
-                300
-            ),
-            [100; 3]
-        );
+        assert_eq!(pool.picks(&Balancer::new(&Balance::LeastConnections, &pool.members), 300), [100; 3]);
     }
 
     #[test]
@@ -94,11 +86,7 @@ mod tests {
             pool.in_flight[i] += 1;
         }
         for (i, &n) in pool.in_flight.iter().enumerate() {
-            assert!(
-                n.abs_diff(100 * (i as u32 + 1)) <= 1,
-                "{:?}",
-                pool.in_flight
-            );
+            assert!(n.abs_diff(100 * (i as u32 + 1)) <= 1, "{:?}", pool.in_flight);
         }
     }
 

@@ -16,9 +16,7 @@ pub(super) struct LeastResponseTime {
 
 impl LeastResponseTime {
     pub(super) fn new(members: &[Member]) -> Self {
-        Self {
-            weights: members.iter().map(|m| m.weight.get()).collect(),
-        }
+        Self { weights: members.iter().map(|m| m.weight.get()).collect() }
     }
 
     /// The least latency × (in flight + 1) / weight within the window of least_connections. A member of unknown
@@ -26,9 +24,7 @@ impl LeastResponseTime {
     pub(super) fn pick(&self, view: &impl View, rng: &mut fastrand::Rng) -> Option<usize> {
         let n = self.weights.len();
         if rng.u32(..SAMPLE) == 0 {
-            return window(n, rng.usize(..))
-                .map(|(_, i)| i)
-                .find(|&i| view.available(i));
+            return window(n, rng.usize(..)).map(|(_, i)| i).find(|&i| view.available(i));
         }
         let mut known = Best::default();
         let mut unknown = Best::default();
@@ -65,20 +61,14 @@ struct Best {
 
 impl Default for Best {
     fn default() -> Self {
-        Self {
-            score: f64::INFINITY,
-            member: None,
-        }
+        Self { score: f64::INFINITY, member: None }
     }
 }
 
 impl Best {
     fn offer(&mut self, score: f64, member: usize) {
         if score < self.score {
-            *self = Self {
-                score,
-                member: Some(member),
-            };
+            *self = Self { score, member: Some(member) };
         }
     }
 }
@@ -132,22 +122,13 @@ mod tests {
         // In every ten seconds of the minute.
         for ten in 0..6 {
             let range = ten * 10_000 * MS..(ten + 1) * 10_000 * MS;
-            assert!(
-                picks[2].iter().any(|at| range.contains(at)),
-                "starved in tens {ten}"
-            );
+            assert!(picks[2].iter().any(|at| range.contains(at)), "starved in tens {ten}");
         }
     }
 
     #[test]
     fn a_member_that_recovers_gets_its_share_back() {
-        let picks = minute(Pool::of(3), |i, now| {
-            if i == 2 && now < 10_000 * MS {
-                200 * MS
-            } else {
-                20 * MS
-            }
-        });
+        let picks = minute(Pool::of(3), |i, now| if i == 2 && now < 10_000 * MS { 200 * MS } else { 20 * MS });
         let late = |i: usize| picks[i].iter().filter(|&&at| at > 50_000 * MS).count();
         assert!(late(2) * 2 > late(0), "{} {} {}", late(0), late(1), late(2));
     }

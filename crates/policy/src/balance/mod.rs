@@ -48,11 +48,7 @@ pub enum Balance {
 impl Balance {
     /// What `balance = "ip_hash"` means: Maglev over the client address, without a bound on load.
     pub fn ip_hash() -> Self {
-        Self::Hash(Hash {
-            key: HashKey::ClientIp,
-            method: HashMethod::Maglev,
-            bounded: None,
-        })
+        Self::Hash(Hash { key: HashKey::ClientIp, method: HashMethod::Maglev, bounded: None })
     }
 }
 
@@ -169,12 +165,8 @@ impl Balancer {
     pub fn new(balance: &Balance, members: &[Member]) -> Self {
         Self(match balance {
             Balance::RoundRobin => Algorithm::RoundRobin(RoundRobin::new(members)),
-            Balance::LeastConnections => {
-                Algorithm::LeastConnections(LeastConnections::new(members))
-            }
-            Balance::LeastResponseTime => {
-                Algorithm::LeastResponseTime(LeastResponseTime::new(members))
-            }
+            Balance::LeastConnections => Algorithm::LeastConnections(LeastConnections::new(members)),
+            Balance::LeastResponseTime => Algorithm::LeastResponseTime(LeastResponseTime::new(members)),
             Balance::Random => Algorithm::Random(Random::new(members)),
             Balance::Hash(hash) => Algorithm::Hash(Box::new(Consistent::new(hash, members))),
         })
@@ -200,10 +192,7 @@ mod tests {
 
     #[test]
     fn weights_run_from_1_to_1000() {
-        assert_eq!(
-            [0, 1, 1000, 1001].map(|w| Weight::new(w).map(Weight::get)),
-            [None, Some(1), Some(1000), None]
-        );
+        assert_eq!([0, 1, 1000, 1001].map(|w| Weight::new(w).map(Weight::get)), [None, Some(1), Some(1000), None]);
         assert_eq!(Weight::default(), Weight::ONE);
     }
 
@@ -216,13 +205,7 @@ mod tests {
     #[test]
     fn no_algorithm_minds_an_empty_pool() {
         let pool = fake::Pool::of(0);
-        let hash = |method| {
-            Balance::Hash(Hash {
-                key: HashKey::Path,
-                method,
-                bounded: Some(1.5),
-            })
-        };
+        let hash = |method| Balance::Hash(Hash { key: HashKey::Path, method, bounded: Some(1.5) });
         for balance in [
             Balance::RoundRobin,
             Balance::LeastConnections,
@@ -233,10 +216,7 @@ mod tests {
             hash(HashMethod::Rendezvous),
         ] {
             let balancer = Balancer::new(&balance, &[]);
-            assert_eq!(
-                balancer.pick(&pool, 1, &mut fastrand::Rng::with_seed(1)),
-                None
-            );
+            assert_eq!(balancer.pick(&pool, 1, &mut fastrand::Rng::with_seed(1)), None);
         }
     }
 }

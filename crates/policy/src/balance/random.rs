@@ -22,10 +22,7 @@ struct Column {
 impl Random {
     pub(super) fn new(members: &[Member]) -> Self {
         let weights: Box<[u16]> = members.iter().map(|m| m.weight.get()).collect();
-        Self {
-            alias: alias(&weights),
-            weights,
-        }
+        Self { alias: alias(&weights), weights }
     }
 
     pub(super) fn pick(&self, view: &impl View, rng: &mut fastrand::Rng) -> Option<usize> {
@@ -33,14 +30,9 @@ impl Random {
         let Some(second) = self.draw(rng, |i| i != first && view.available(i)) else {
             return Some(first);
         };
-        let load =
-            |i: usize, other: usize| u64::from(view.in_flight(i)) * u64::from(self.weights[other]);
+        let load = |i: usize, other: usize| u64::from(view.in_flight(i)) * u64::from(self.weights[other]);
         // Of equals the first, so that an idle pool is shared exactly by weight.
-        Some(if load(second, first) < load(first, second) {
-            second
-        } else {
-            first
-        })
+        Some(if load(second, first) < load(first, second) { second } else { first })
     }
 
     /// A member by weight that passes; where most don't, the next that does from a random start.
@@ -53,18 +45,12 @@ impl Random {
             let dice = rng.u64(..);
             let column = (((dice >> 32) * n as u64) >> 32) as usize;
             let Column { own, other } = self.alias[column];
-            let i = if (dice as u32) < own {
-                column
-            } else {
-                other as usize
-            };
+            let i = if (dice as u32) < own { column } else { other as usize };
             if passes(i) {
                 return Some(i);
             }
         }
-        window(n, rng.usize(..))
-            .map(|(_, i)| i)
-            .find(|&i| passes(i))
+        window(n, rng.usize(..)).map(|(_, i)| i).find(|&i| passes(i))
     }
 }
 
@@ -73,20 +59,11 @@ fn alias(weights: &[u16]) -> Box<[Column]> {
     let n = weights.len() as u64;
     let total: u64 = weights.iter().map(|&w| u64::from(w)).sum();
     let mut rest: Vec<u64> = weights.iter().map(|&w| u64::from(w) * n).collect();
-    let mut columns: Vec<Column> = (0..weights.len() as u32)
-        .map(|i| Column {
-            own: u32::MAX,
-            other: i,
-        })
-        .collect();
-    let (mut low, mut high): (Vec<usize>, Vec<usize>) =
-        (0..weights.len()).partition(|&i| rest[i] < total);
+    let mut columns: Vec<Column> = (0..weights.len() as u32).map(|i| Column { own: u32::MAX, other: i }).collect();
+    let (mut low, mut high): (Vec<usize>, Vec<usize>) = (0..weights.len()).partition(|&i| rest[i] < total);
     while let (Some(&l), Some(&h)) = (low.last(), high.last()) {
         low.pop();
-        columns[l] = Column {
-            own: ((u128::from(rest[l]) << 32) / u128::from(total)) as u32,
-            other: h as u32,
-        };
+        columns[l] = Column { own: ((u128::from(rest[l]) << 32) / u128::from(total)) as u32, other: h as u32 };
         rest[h] -= total - rest[l];
         if rest[h] < total {
             high.pop();
@@ -153,10 +130,7 @@ mod tests {
     fn a_loaded_member_of_two_is_left_alone() {
         let mut pool = Pool::weighing(&[1, 1]);
         pool.in_flight = vec![10, 0];
-        assert_eq!(
-            pool.picks(&Balancer::new(&Balance::Random, &pool.members), 1000)[0],
-            0
-        );
+        assert_eq!(pool.picks(&Balancer::new(&Balance::Random, &pool.members), 1000)[0], 0);
     }
 
     #[test]

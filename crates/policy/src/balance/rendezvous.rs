@@ -36,16 +36,12 @@ impl Scores {
         let mut order: Vec<u32> = (0..members.len() as u32).collect();
         // By id within a group: a tie must not go by position.
         order.sort_by_key(|&i| (members[i as usize].weight, members[i as usize].id));
-        let groups =
-            order.chunk_by(|&a, &b| members[a as usize].weight == members[b as usize].weight);
+        let groups = order.chunk_by(|&a, &b| members[a as usize].weight == members[b as usize].weight);
         Self {
             groups: groups
                 .map(|group| Group {
                     weight: f64::from(members[group[0] as usize].weight.get()),
-                    members: group
-                        .iter()
-                        .map(|&i| (mix(members[i as usize].id), i))
-                        .collect(),
+                    members: group.iter().map(|&i| (mix(members[i as usize].id), i)).collect(),
                 })
                 .collect(),
         }
@@ -57,10 +53,7 @@ impl Scores {
         let mut best: Option<(f64, u32)> = None;
         for group in &self.groups {
             let hashes = group.members.iter().map(|&(id, i)| (mix(id ^ seed), i));
-            let Some((hash, i)) = hashes
-                .filter(|&(_, i)| passes(i as usize))
-                .max_by_key(|&(hash, _)| hash)
-            else {
+            let Some((hash, i)) = hashes.filter(|&(_, i)| passes(i as usize)).max_by_key(|&(hash, _)| hash) else {
                 continue;
             };
             let score = -unit(hash).ln() / group.weight;
@@ -91,9 +84,7 @@ pub(super) struct Memo {
 impl Memo {
     pub(super) fn new(members: usize) -> Self {
         let slots = if members > SCORED_DIRECTLY { SLOTS } else { 0 };
-        Self {
-            winners: (0..slots).map(|_| AtomicU32::new(0)).collect(),
-        }
+        Self { winners: (0..slots).map(|_| AtomicU32::new(0)).collect() }
     }
 
     /// The winner among all members; there must be one.
@@ -127,12 +118,7 @@ mod tests {
         for key in (0..2000).map(mix) {
             let seed = mix(slot(key) as u64 + 1);
             let score = |m: &Member| -unit(mix(mix(m.id) ^ seed)).ln() / f64::from(m.weight.get());
-            let best = pool
-                .members
-                .iter()
-                .map(score)
-                .enumerate()
-                .min_by(|a, b| a.1.total_cmp(&b.1));
+            let best = pool.members.iter().map(score).enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
             assert_eq!(scores.best(key, |_| true), best.map(|(i, _)| i));
         }
     }
@@ -143,10 +129,7 @@ mod tests {
         let (scores, memo) = (Scores::new(&pool.members), Memo::new(pool.members.len()));
         for key in (0..1000).map(mix) {
             let winner = scores.best(key, |_| true).unwrap();
-            assert_eq!(
-                [memo.winner(key, &scores), memo.winner(key, &scores)],
-                [winner; 2]
-            );
+            assert_eq!([memo.winner(key, &scores), memo.winner(key, &scores)], [winner; 2]);
         }
     }
 }

@@ -26,10 +26,7 @@ struct Point {
 
 impl Ring {
     pub(super) fn new(members: &[Member]) -> Self {
-        let wanted: u64 = members
-            .iter()
-            .map(|m| POINTS * u64::from(m.weight.get()))
-            .sum();
+        let wanted: u64 = members.iter().map(|m| POINTS * u64::from(m.weight.get())).sum();
         let halvings = (0..).find(|&h| wanted >> h <= MAX_POINTS).unwrap_or(0);
         // By identity: where two members meet at one place, the order of the list must not matter.
         let mut order: Vec<u32> = (0..members.len() as u32).collect();
@@ -42,16 +39,9 @@ impl Ring {
             places.extend((0..n).map(|k| mix(mix(id).wrapping_add(k)) >> 32 << 32 | nth));
         }
         places.sort_unstable();
-        let point = |place: u64| Point {
-            at: (place >> 32) as u32,
-            member: order[place as u32 as usize],
-        };
+        let point = |place: u64| Point { at: (place >> 32) as u32, member: order[place as u32 as usize] };
         let points: Box<[Point]> = places.into_iter().map(point).collect();
-        let bits = points
-            .len()
-            .next_power_of_two()
-            .trailing_zeros()
-            .clamp(1, 31);
+        let bits = points.len().next_power_of_two().trailing_zeros().clamp(1, 31);
         let shift = 32 - bits;
         let mut starts = Vec::with_capacity(1 << bits);
         let mut first = 0;
@@ -61,11 +51,7 @@ impl Ring {
             }
             starts.push(first as u32);
         }
-        Self {
-            points,
-            starts: starts.into(),
-            shift,
-        }
+        Self { points, starts: starts.into(), shift }
     }
 
     /// The members met from the key's place on, once around. The ring must not be empty.
@@ -89,16 +75,9 @@ mod tests {
     fn a_key_belongs_to_the_next_point_around_the_circle() {
         let ring = Ring::new(&Pool::weighing(&[1, 2, 3]).members);
         let mut rng = fastrand::Rng::with_seed(1);
-        for key in [0, u64::MAX]
-            .into_iter()
-            .chain((0..10_000).map(|_| rng.u64(..)))
-        {
+        for key in [0, u64::MAX].into_iter().chain((0..10_000).map(|_| rng.u64(..))) {
             let at = (key >> 32) as u32;
-            let next = ring
-                .points
-                .iter()
-                .find(|p| p.at >= at)
-                .unwrap_or(&ring.points[0]);
+            let next = ring.points.iter().find(|p| p.at >= at).unwrap_or(&ring.points[0]);
             assert_eq!(ring.places(key).next(), Some(next.member as usize));
         }
     }

@@ -20,9 +20,7 @@ pub(super) struct RoundRobin {
 
 impl RoundRobin {
     pub(super) fn new(members: &[Member]) -> Self {
-        Self {
-            schedule: schedule(&turns(members)),
-        }
+        Self { schedule: schedule(&turns(members)) }
     }
 
     /// The members in the order of one cycle.
@@ -37,11 +35,7 @@ impl RoundRobin {
         }
         let start = view.next_turn() % self.schedule.len();
         let (before, after) = self.schedule.split_at(start);
-        after
-            .iter()
-            .chain(before)
-            .map(|&i| i as usize)
-            .find(|&i| view.available(i))
+        after.iter().chain(before).map(|&i| i as usize).find(|&i| view.available(i))
     }
 }
 
@@ -55,9 +49,7 @@ fn turns(members: &[Member]) -> Vec<u64> {
     }
     // Room for the one turn that rounding up to 1 may add to each.
     let room = MAX_TURNS.saturating_sub(members.len()) as u64;
-    weights()
-        .map(|w| (w / divisor * room / total).max(1))
-        .collect()
+    weights().map(|w| (w / divisor * room / total).max(1)).collect()
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
@@ -74,9 +66,7 @@ fn schedule(turns: &[u64]) -> Box<[u32]> {
     let d = 2 * turns.len() as u64 - 2;
     let release = |i: usize, k: u64| ((k * d + 1) * total).div_ceil(turns[i] * d);
     let deadline = |i: usize, k: u64| ((k + 1) * d - 1) * total / (turns[i] * d);
-    let mut waiting: BinaryHeap<_> = (0..turns.len())
-        .map(|i| Reverse((release(i, 0), i, 0)))
-        .collect();
+    let mut waiting: BinaryHeap<_> = (0..turns.len()).map(|i| Reverse((release(i, 0), i, 0))).collect();
     let mut ready = BinaryHeap::new();
     let mut schedule = Vec::with_capacity(total as usize);
     for now in 1..=total {
@@ -131,10 +121,7 @@ mod tests {
         for (t, &i) in (1_i64..).zip(&schedule) {
             picks[i as usize] += 1;
             for (&n, &w) in picks.iter().zip(&turns) {
-                assert!(
-                    (n * total - t * w as i64).abs() < total,
-                    "{n} picks of {t} at {w}/{total}"
-                );
+                assert!((n * total - t * w as i64).abs() < total, "{n} picks of {t} at {w}/{total}");
             }
         }
         assert_eq!(picks, turns.iter().map(|&w| w as i64).collect::<Vec<_>>());
@@ -166,24 +153,15 @@ mod tests {
 
     #[test]
     fn a_schedule_is_bounded_and_then_follows_the_scaled_weights() {
-        let weights: Vec<u16> = (0..999)
-            .map(|i| if i % 100 == 0 { 1 } else { 1000 - i })
-            .collect();
+        let weights: Vec<u16> = (0..999).map(|i| if i % 100 == 0 { 1 } else { 1000 - i }).collect();
         let schedule = order(&weights);
-        assert!(
-            schedule.len() <= MAX_TURNS && schedule.len() > MAX_TURNS * 95 / 100,
-            "{}",
-            schedule.len()
-        );
+        assert!(schedule.len() <= MAX_TURNS && schedule.len() > MAX_TURNS * 95 / 100, "{}", schedule.len());
         let mut picks = vec![0_u32; weights.len()];
         schedule.iter().for_each(|&i| picks[i as usize] += 1);
         let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
         for (&n, &w) in picks.iter().zip(&weights) {
             let fair = MAX_TURNS as f64 * f64::from(w) / total;
-            assert!(
-                n >= 1 && (f64::from(n) - fair).abs() < 1.0 + fair / 50.0,
-                "{n} {fair}"
-            );
+            assert!(n >= 1 && (f64::from(n) - fair).abs() < 1.0 + fair / 50.0, "{n} {fair}");
         }
     }
 
@@ -192,9 +170,7 @@ mod tests {
         let pool = Pool::of(3);
         let workers = [0; 2].map(|_| Balancer::new(&Balance::RoundRobin, &pool.members));
         let mut rng = fastrand::Rng::with_seed(1);
-        let picks: Vec<_> = (0..9)
-            .map(|k| workers[k * k % 2].pick(&pool, 0, &mut rng).unwrap())
-            .collect();
+        let picks: Vec<_> = (0..9).map(|k| workers[k * k % 2].pick(&pool, 0, &mut rng).unwrap()).collect();
         assert_eq!(picks, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
     }
 
@@ -205,18 +181,12 @@ mod tests {
         pool.up[1] = false;
         assert_eq!(pool.picks(&balancer, 6), [2, 0, 4]);
         pool.up.fill(false);
-        assert_eq!(
-            balancer.pick(&pool, 0, &mut fastrand::Rng::with_seed(1)),
-            None
-        );
+        assert_eq!(balancer.pick(&pool, 0, &mut fastrand::Rng::with_seed(1)), None);
     }
 
     #[test]
     fn a_pick_among_1000_looks_at_one_member() {
         let pool = Pool::of(1000);
-        assert_eq!(
-            pool.most_looks(&Balancer::new(&Balance::RoundRobin, &pool.members), 5000),
-            1
-        );
+        assert_eq!(pool.most_looks(&Balancer::new(&Balance::RoundRobin, &pool.members), 5000), 1);
     }
 }

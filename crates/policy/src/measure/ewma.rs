@@ -21,10 +21,7 @@ impl Ewma {
     pub const TAU: Duration = Duration::from_secs(10);
 
     /// No sample yet.
-    pub const UNKNOWN: Self = Self {
-        value: 0.0,
-        tick: 0,
-    };
+    pub const UNKNOWN: Self = Self { value: 0.0, tick: 0 };
 
     /// The average after a sample of `latency` that ended at `now`.
     #[must_use]
@@ -33,14 +30,7 @@ impl Ewma {
         let sample = latency.max(1) as f32;
         let kept = self.decay(now, tau);
         let average = self.value * kept + sample * (1.0 - kept);
-        Self {
-            value: average.max(sample),
-            tick: if self.elapsed(now) == 0 && self.value > 0.0 {
-                self.tick
-            } else {
-                tick(now)
-            },
-        }
+        Self { value: average.max(sample), tick: if self.elapsed(now) == 0 && self.value > 0.0 { self.tick } else { tick(now) } }
     }
 
     /// The average as of `now`, at least 1; 0 if there was no sample.
@@ -58,10 +48,7 @@ impl Ewma {
 
     /// The inverse of [`Ewma::to_bits`].
     pub fn from_bits(bits: u64) -> Self {
-        Self {
-            value: f32::from_bits((bits >> 32) as u32),
-            tick: bits as u32,
-        }
+        Self { value: f32::from_bits((bits >> 32) as u32), tick: bits as u32 }
     }
 
     fn decay(self, now: Nanos, tau: Duration) -> f32 {
@@ -103,10 +90,7 @@ mod tests {
         assert!(peak.at(60_000 * MS, TAU).abs_diff(500 * MS) < MS);
         // After one time constant 1/e of the distance is left: 5 + 495/e = 187 ms.
         let later = fed(peak, 60_000 * MS, 70_000 * MS, 5 * MS);
-        assert!(
-            later.at(70_000 * MS, TAU).abs_diff(187 * MS) < 5 * MS,
-            "{later:?}"
-        );
+        assert!(later.at(70_000 * MS, TAU).abs_diff(187 * MS) < 5 * MS, "{later:?}");
     }
 
     #[test]
@@ -126,9 +110,7 @@ mod tests {
 
     #[test]
     fn time_that_steps_back_between_workers_or_wraps_does_no_harm() {
-        let ewma = Ewma::UNKNOWN
-            .observe(7 * MS, 1000 * MS, TAU)
-            .observe(5 * MS, 990 * MS, TAU);
+        let ewma = Ewma::UNKNOWN.observe(7 * MS, 1000 * MS, TAU).observe(5 * MS, 990 * MS, TAU);
         assert!(ewma.at(980 * MS, TAU).abs_diff(7 * MS) < 1000);
         // The tick wraps at 2^52 ns.
         let before = Ewma::UNKNOWN.observe(100 * MS, (1 << 52) - 5000 * MS, TAU);
@@ -141,9 +123,6 @@ mod tests {
         for k in 0..1_000_000 {
             ewma = ewma.observe(10 * MS, k * 10_000, TAU);
         }
-        assert!(
-            ewma.at(10_000 * MS, TAU).abs_diff(24_700_000) < MS,
-            "{ewma:?}"
-        );
+        assert!(ewma.at(10_000 * MS, TAU).abs_diff(24_700_000) < MS, "{ewma:?}");
     }
 }

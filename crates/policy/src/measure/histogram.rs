@@ -46,10 +46,7 @@ impl Default for Histogram {
 impl Histogram {
     /// Empty.
     pub fn new() -> Self {
-        Self {
-            counts: Box::new([0; BUCKETS]),
-            count: 0,
-        }
+        Self { counts: Box::new([0; BUCKETS]), count: 0 }
     }
 
     /// Counts one latency.
@@ -110,10 +107,7 @@ mod tests {
     fn a_value_is_known_to_3_2_percent() {
         for latency in latencies().filter(|&n| n >= 2048) {
             let value = value_of(bucket_of(latency));
-            assert!(
-                value.abs_diff(latency) as f64 / latency as f64 <= 0.032,
-                "{latency} {value}"
-            );
+            assert!(value.abs_diff(latency) as f64 / latency as f64 <= 0.032, "{latency} {value}");
         }
     }
 
@@ -132,19 +126,13 @@ mod tests {
     #[test]
     fn quantiles_are_those_of_the_sorted_values() {
         let mut rng = fastrand::Rng::with_seed(8);
-        let mut values: Vec<Nanos> = (0..10_000)
-            .map(|_| 1000 + (rng.u64(..1 << 33) >> rng.u32(0..22)))
-            .collect();
+        let mut values: Vec<Nanos> = (0..10_000).map(|_| 1000 + (rng.u64(..1 << 33) >> rng.u32(0..22))).collect();
         let mut histogram = Histogram::new();
         values.iter().for_each(|&value| histogram.record(value));
         values.sort_unstable();
         for q in [0.0, 0.001, 0.5, 0.9, 0.99, 0.999, 1.0] {
             let rank = ((q * 10_000.0) as usize).max(1) - 1;
-            assert_eq!(
-                bucket_of(histogram.quantile(q).unwrap()),
-                bucket_of(values[rank]),
-                "{q}"
-            );
+            assert_eq!(bucket_of(histogram.quantile(q).unwrap()), bucket_of(values[rank]), "{q}");
         }
         assert_eq!(Histogram::new().quantile(0.5), None);
     }

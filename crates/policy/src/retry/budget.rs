@@ -22,10 +22,7 @@ pub struct BudgetParams {
 
 impl Default for BudgetParams {
     fn default() -> Self {
-        Self {
-            percent: 20,
-            per_second: 10,
-        }
+        Self { percent: 20, per_second: 10 }
     }
 }
 
@@ -40,11 +37,7 @@ pub struct Budget {
 impl Budget {
     /// An account without history.
     pub fn new(params: BudgetParams) -> Self {
-        Self {
-            params,
-            exchanges: Window::default(),
-            retries: Window::default(),
-        }
+        Self { params, exchanges: Window::default(), retries: Window::default() }
     }
 
     /// Counts an exchange; once for each, at its beginning.
@@ -54,8 +47,7 @@ impl Budget {
 
     /// Takes one retry if there is one left. Workers that ask at once can't take more than there is.
     pub fn withdraw(&self, now: Nanos) -> bool {
-        let allowed = self.exchanges.sum(now) * u64::from(self.params.percent) / 100
-            + u64::from(self.params.per_second) * SLOTS;
+        let allowed = self.exchanges.sum(now) * u64::from(self.params.percent) / 100 + u64::from(self.params.per_second) * SLOTS;
         // Claimed first, given back if that was one too many.
         let slot = self.retries.add(now);
         if self.retries.sum(now) <= allowed {
@@ -79,32 +71,20 @@ impl Window {
         let index = (second % SLOTS) as usize;
         let counted = self.0[index].fetch_update(Relaxed, Relaxed, |slot| {
             // A worker whose `now` is a little older counts into the newer second.
-            Some(if slot >> 32 >= second {
-                slot + 1
-            } else {
-                second << 32 | 1
-            })
+            Some(if slot >> 32 >= second { slot + 1 } else { second << 32 | 1 })
         });
-        Counted(
-            index,
-            counted.map_or(second, |before| (before >> 32).max(second)),
-        )
+        Counted(index, counted.map_or(second, |before| (before >> 32).max(second)))
     }
 
     fn take_back(&self, Counted(index, second): Counted) {
         // Nothing to do if the second has passed out of the window meanwhile.
-        let _ = self.0[index].fetch_update(Relaxed, Relaxed, |slot| {
-            (slot >> 32 == second && slot as u32 > 0).then(|| slot - 1)
-        });
+        let _ = self.0[index].fetch_update(Relaxed, Relaxed, |slot| (slot >> 32 == second && slot as u32 > 0).then(|| slot - 1));
     }
 
     fn sum(&self, now: Nanos) -> u64 {
         let oldest = second(now).saturating_sub(SLOTS - 1);
         let counts = self.0.iter().map(|slot| slot.load(Relaxed));
-        counts
-            .filter(|slot| slot >> 32 >= oldest)
-            .map(|slot| slot & u64::from(u32::MAX))
-            .sum()
+        counts.filter(|slot| slot >> 32 >= oldest).map(|slot| slot & u64::from(u32::MAX)).sum()
     }
 }
 
@@ -131,10 +111,7 @@ mod tests {
 
     #[test]
     fn traffic_adds_a_fifth_of_itself() {
-        let budget = Budget::new(BudgetParams {
-            percent: 20,
-            per_second: 0,
-        });
+        let budget = Budget::new(BudgetParams { percent: 20, per_second: 0 });
         (0..1000).for_each(|_| budget.deposit(5 * SECOND));
         assert_eq!(withdrawals(&budget, 8 * SECOND), 200);
         assert_eq!(withdrawals(&budget, 14 * SECOND), 0);
@@ -157,19 +134,11 @@ mod tests {
 
     #[test]
     fn workers_together_never_take_more_than_there_is() {
-        let budget = Budget::new(BudgetParams {
-            percent: 50,
-            per_second: 10,
-        });
+        let budget = Budget::new(BudgetParams { percent: 50, per_second: 10 });
         (0..1000).for_each(|_| budget.deposit(SECOND));
         let taken: u32 = std::thread::scope(|scope| {
-            let workers = [0; 4].map(|_| {
-                scope.spawn(|| (0..1000).filter(|_| budget.withdraw(SECOND)).count() as u32)
-            });
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_default())
-                .sum()
+            let workers = [0; 4].map(|_| scope.spawn(|| (0..1000).filter(|_| budget.withdraw(SECOND)).count() as u32));
+            workers.into_iter().map(|worker| worker.join().unwrap_or_default()).sum()
         });
         assert!((597..=600).contains(&taken), "{taken}");
         assert_eq!(taken + withdrawals(&budget, SECOND), 600);
@@ -177,10 +146,7 @@ mod tests {
 
     #[test]
     fn a_worker_whose_time_is_a_little_behind_loses_no_count() {
-        let budget = Budget::new(BudgetParams {
-            percent: 100,
-            per_second: 0,
-        });
+        let budget = Budget::new(BudgetParams { percent: 100, per_second: 0 });
         budget.deposit(20 * SECOND);
         budget.deposit(10 * SECOND);
         assert_eq!(withdrawals(&budget, 20 * SECOND), 2);

@@ -46,13 +46,8 @@ impl ValueMatch {
     }
 
     fn passes_query(&self, name: &str, query: &[u8]) -> bool {
-        let pairs = query
-            .split(|&b| b == b'&')
-            .filter(|pair| !pair.is_empty())
-            .map(split);
-        let mut values = pairs
-            .filter(|(key, _)| decoded(key).eq(name.bytes()))
-            .map(|(_, value)| value);
+        let pairs = query.split(|&b| b == b'&').filter(|pair| !pair.is_empty()).map(split);
+        let mut values = pairs.filter(|(key, _)| decoded(key).eq(name.bytes())).map(|(_, value)| value);
         match self {
             Self::Present => values.next().is_some(),
             Self::Absent => values.next().is_none(),
@@ -116,39 +111,24 @@ mod tests {
 
     #[test]
     fn a_header_is_matched_by_any_of_its_lines() {
-        let header = |value| Condition::Header {
-            name: "X-Tier".into(),
-            value,
-        };
+        let header = |value| Condition::Header { name: "X-Tier".into(), value };
         let mut request = Request::get("a", "/");
-        assert_eq!(
-            holding(header, &request),
-            [false, true, false, false, false]
-        );
+        assert_eq!(holding(header, &request), [false, true, false, false, false]);
         request.headers = vec![("X-tier", "Gold".into())];
-        assert_eq!(
-            holding(header, &request),
-            [true, false, false, false, false]
-        );
+        assert_eq!(holding(header, &request), [true, false, false, false, false]);
         request.headers.push(("x-tier", "gold".into()));
         assert_eq!(holding(header, &request), [true, false, true, true, true]);
     }
 
     #[test]
     fn a_cookie_is_found_among_others() {
-        let cookie = |value| Condition::Cookie {
-            name: "tier".into(),
-            value,
-        };
+        let cookie = |value| Condition::Cookie { name: "tier".into(), value };
         let mut request = Request::get("a", "/");
         for (line, holds) in [
             ("tier=gold", [true, false, true, true, true]),
             ("a=b; tier=gold;c=d", [true, false, true, true, true]),
             ("a=b;\ttier=going", [true, false, false, true, false]),
-            (
-                "xtier=gold; tier2=gold; Tier=gold",
-                [false, true, false, false, false],
-            ),
+            ("xtier=gold; tier2=gold; Tier=gold", [false, true, false, false, false]),
             ("tier", [true, false, false, false, false]),
         ] {
             request.headers = vec![("Cookie", line.into())];
@@ -158,20 +138,14 @@ mod tests {
 
     #[test]
     fn a_parameter_is_compared_decoded() {
-        let query = |value| Condition::Query {
-            name: "my tier".into(),
-            value,
-        };
+        let query = |value| Condition::Query { name: "my tier".into(), value };
         let mut request = Request::get("a", "/");
         for (text, holds) in [
             ("", [false, true, false, false, false]),
             ("my+tier=gold", [true, false, true, true, true]),
             ("a&&my%20tier=%67old&b", [true, false, true, true, false]),
             ("my%20tier", [true, false, false, false, false]),
-            (
-                "my%2tier=gold&my tier=g",
-                [true, false, false, false, false],
-            ),
+            ("my%2tier=gold&my tier=g", [true, false, false, false, false]),
             ("my tier=go%", [true, false, false, true, false]),
         ] {
             request.query = text.into();
@@ -184,16 +158,8 @@ mod tests {
         let mut request = Request::get("a", "/");
         assert!(Condition::Method(vec!["POST".into(), "GET".into()]).holds(&request));
         assert!(!Condition::Method(vec!["get".into()]).holds(&request));
-        let inside = Condition::ClientIp(vec![
-            "2001:db8::/32".parse().unwrap(),
-            "203.0.113.0/24".parse().unwrap(),
-        ]);
-        for (ip, holds) in [
-            ("203.0.113.9", true),
-            ("::ffff:203.0.113.9", true),
-            ("2001:db8::5", true),
-            ("203.0.114.1", false),
-        ] {
+        let inside = Condition::ClientIp(vec!["2001:db8::/32".parse().unwrap(), "203.0.113.0/24".parse().unwrap()]);
+        for (ip, holds) in [("203.0.113.9", true), ("::ffff:203.0.113.9", true), ("2001:db8::5", true), ("203.0.114.1", false)] {
             request.ip = ip.parse().unwrap();
             assert_eq!(inside.holds(&request), holds, "{ip}");
         }

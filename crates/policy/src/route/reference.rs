@@ -48,10 +48,7 @@ impl Input for Request {
         self.query.as_bytes()
     }
     fn header(&self, lower_name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        let lines = self
-            .headers
-            .iter()
-            .filter(|(name, _)| name.to_ascii_lowercase() == lower_name);
+        let lines = self.headers.iter().filter(|(name, _)| name.to_ascii_lowercase() == lower_name);
         lines.into_iter().any(|(_, value)| test(value.as_bytes()))
     }
     fn client_ip(&self) -> IpAddr {
@@ -63,17 +60,10 @@ impl Input for Request {
 fn find_naive(rules: &[Rule], request: &Request) -> Option<usize> {
     let matches = |&i: &usize| {
         let rule = &rules[i];
-        let conditions = rule
-            .conditions
-            .iter()
-            .all(|c| c.clone().lowered().holds(request));
-        host_matches(&rule.host, &request.host)
-            && path_matches(&rule.path, &request.path)
-            && conditions
+        let conditions = rule.conditions.iter().all(|c| c.clone().lowered().holds(request));
+        host_matches(&rule.host, &request.host) && path_matches(&rule.path, &request.path) && conditions
     };
-    (0..rules.len())
-        .filter(matches)
-        .min_by(|&a, &b| in_order(&rules[a], &rules[b]).then(a.cmp(&b)))
+    (0..rules.len()).filter(matches).min_by(|&a, &b| in_order(&rules[a], &rules[b]).then(a.cmp(&b)))
 }
 
 fn host_matches(host: &HostMatch, asked: &str) -> bool {
@@ -84,9 +74,7 @@ fn host_matches(host: &HostMatch, asked: &str) -> bool {
         HostMatch::Exact(name) => asked == name.to_lowercase(),
         HostMatch::Wildcard(name) => {
             let before = asked.strip_suffix(&name.to_lowercase());
-            before
-                .and_then(|before| before.strip_suffix('.'))
-                .is_some_and(|labels| !labels.is_empty())
+            before.and_then(|before| before.strip_suffix('.')).is_some_and(|labels| !labels.is_empty())
         }
     }
 }
@@ -129,25 +117,19 @@ impl Words {
     }
 
     fn host(&mut self) -> String {
-        let labels =
-            (0..self.0.usize(1..5)).map(|_| self.one(&["a", "b", "shop", "Example", "com"]));
+        let labels = (0..self.0.usize(1..5)).map(|_| self.one(&["a", "b", "shop", "Example", "com"]));
         labels.collect::<Vec<_>>().join(".")
     }
 
     fn path(&mut self) -> String {
-        let segments =
-            (0..self.0.usize(0..5)).map(|_| self.one(&["/api", "/apix", "/v1", "/x", "/", "/é"]));
+        let segments = (0..self.0.usize(0..5)).map(|_| self.one(&["/api", "/apix", "/v1", "/x", "/", "/é"]));
         let path: String = segments.collect();
         if path.is_empty() { "/".into() } else { path }
     }
 
     fn rule(&mut self, extras: bool) -> Rule {
         Rule {
-            priority: if extras {
-                self.one(&[0, 0, 0, 0, 0, 0, 1, -1])
-            } else {
-                0
-            },
+            priority: if extras { self.one(&[0, 0, 0, 0, 0, 0, 1, -1]) } else { 0 },
             host: match self.0.u8(..4) {
                 0 => HostMatch::Any,
                 1 => HostMatch::Wildcard(self.host()),
@@ -156,16 +138,10 @@ impl Words {
             path: match self.0.u8(..8) {
                 0 => PathMatch::Any,
                 1 | 2 => PathMatch::Exact(self.path()),
-                3 if extras => PathMatch::Regex(
-                    self.one(&["^/v[0-9]", "x$", "^/api/"])
-                        .parse::<Regex>()
-                        .unwrap(),
-                ),
+                3 if extras => PathMatch::Regex(self.one(&["^/v[0-9]", "x$", "^/api/"]).parse::<Regex>().unwrap()),
                 _ => PathMatch::Prefix(self.path()),
             },
-            conditions: (0..self.one(&[0, 0, 1, 2]))
-                .map(|_| self.condition())
-                .collect(),
+            conditions: (0..self.one(&[0, 0, 1, 2])).map(|_| self.condition()).collect(),
         }
     }
 
@@ -178,18 +154,9 @@ impl Words {
         };
         match self.0.u8(..5) {
             0 => Condition::Method(vec![self.one(&["GET", "POST"]).into()]),
-            1 => Condition::Header {
-                name: "X-Tier".into(),
-                value,
-            },
-            2 => Condition::Cookie {
-                name: "tier".into(),
-                value,
-            },
-            3 => Condition::Query {
-                name: "tier".into(),
-                value,
-            },
+            1 => Condition::Header { name: "X-Tier".into(), value },
+            2 => Condition::Cookie { name: "tier".into(), value },
+            3 => Condition::Query { name: "tier".into(), value },
             _ => Condition::ClientIp(vec!["10.0.0.0/8".parse().unwrap()]),
         }
     }
@@ -199,20 +166,9 @@ impl Words {
         Request {
             host: self.host() + self.one(&["", "", "", "."]),
             method: self.one(&["GET", "POST"]),
-            query: if self.0.bool() {
-                format!("a=1&tier={tier}")
-            } else {
-                String::new()
-            },
-            headers: vec![
-                ("x-tier", tier.into()),
-                ("cookie", format!("sid=1; tier={tier}")),
-            ],
-            ip: self.one(&[
-                "10.1.2.3".parse().unwrap(),
-                "::ffff:10.0.0.1".parse().unwrap(),
-                "2001:db8::1".parse().unwrap(),
-            ]),
+            query: if self.0.bool() { format!("a=1&tier={tier}") } else { String::new() },
+            headers: vec![("x-tier", tier.into()), ("cookie", format!("sid=1; tier={tier}"))],
+            ip: self.one(&["10.1.2.3".parse().unwrap(), "::ffff:10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()]),
             ..Request::get("", &self.path())
         }
     }
@@ -227,12 +183,7 @@ fn assert_equal(seed: u64, routes: usize, requests: usize, extras: bool) -> usiz
     for _ in 0..requests {
         let request = words.request();
         let found = router.find(&request);
-        assert_eq!(
-            found,
-            find_naive(&rules, &request),
-            "{request:?}\n{:?}",
-            found.map(|i| router.rule(i))
-        );
+        assert_eq!(found, find_naive(&rules, &request), "{request:?}\n{:?}", found.map(|i| router.rule(i)));
         met += usize::from(found.is_some());
     }
     met

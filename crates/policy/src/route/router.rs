@@ -42,10 +42,7 @@ impl Router {
     pub fn new(rules: Vec<Rule>) -> Self {
         let mut ranked: Vec<u32> = (0..rules.len() as u32).collect();
         ranked.sort_by_cached_key(|&i| (specificity(&rules[i as usize]), i));
-        let mut router = Self {
-            ranked,
-            ..Self::default()
-        };
+        let mut router = Self { ranked, ..Self::default() };
         for (rank, &i) in router.ranked.iter().enumerate() {
             let rule = &rules[i as usize];
             let host = match &rule.host {
@@ -55,14 +52,8 @@ impl Router {
             };
             host.insert(&rule.path, rank as u32);
         }
-        let lowered = |rule: Rule| Rule {
-            conditions: rule
-                .conditions
-                .into_iter()
-                .map(super::Condition::lowered)
-                .collect(),
-            ..rule
-        };
+        let lowered =
+            |rule: Rule| Rule { conditions: rule.conditions.into_iter().map(super::Condition::lowered).collect(), ..rule };
         router.rules = rules.into_iter().map(lowered).collect();
         router
     }
@@ -73,11 +64,7 @@ impl Router {
     /// segment of the path that rules know; then the conditions of the rules found there and above. Regular expressions
     /// are tried one after the other.
     pub fn find(&self, input: &impl Input) -> Option<usize> {
-        let mut search = Search {
-            router: self,
-            input,
-            best: None,
-        };
+        let mut search = Search { router: self, input, best: None };
         if !(self.exact.is_empty() && self.wildcard.is_empty()) {
             let mut buffer = [0; LONGEST_HOST];
             if let Some(host) = lower(input.host(), &mut buffer) {
@@ -118,11 +105,7 @@ impl Host {
         match path {
             PathMatch::Any => self.any.push(rank),
             PathMatch::Prefix(prefix) => self.prefixes.insert(prefix, rank),
-            PathMatch::Exact(path) => self
-                .exact
-                .entry(path.as_bytes().into())
-                .or_default()
-                .push(rank),
+            PathMatch::Exact(path) => self.exact.entry(path.as_bytes().into()).or_default().push(rank),
             PathMatch::Regex(_) => self.regexes.push(rank),
         }
     }
@@ -187,31 +170,19 @@ pub(super) fn specificity(rule: &Rule) -> impl Ord + use<> {
         PathMatch::Regex(regex) => (1, Reverse(regex.as_str().len())),
         PathMatch::Any => (2, Reverse(0)),
     };
-    (
-        Reverse(rule.priority),
-        host,
-        path,
-        Reverse(rule.conditions.len()),
-    )
+    (Reverse(rule.priority), host, path, Reverse(rule.conditions.len()))
 }
 
 /// A configured host as it is compared: lower case, no dot at the end.
 fn key(name: &str) -> Box<[u8]> {
-    name.strip_suffix('.')
-        .unwrap_or(name)
-        .to_ascii_lowercase()
-        .into_bytes()
-        .into()
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into_bytes().into()
 }
 
 /// The host asked for as it is compared, in the given buffer.
 fn lower<'a>(host: &[u8], buffer: &'a mut [u8; LONGEST_HOST]) -> Option<&'a [u8]> {
     let host = host.strip_suffix(b".").unwrap_or(host);
     let lowered = buffer.get_mut(..host.len())?;
-    lowered
-        .iter_mut()
-        .zip(host)
-        .for_each(|(to, from)| *to = from.to_ascii_lowercase());
+    lowered.iter_mut().zip(host).for_each(|(to, from)| *to = from.to_ascii_lowercase());
     Some(lowered)
 }
 
@@ -259,26 +230,14 @@ mod tests {
             rule("shop.example.com", "~^/api/v[0-9]"),
             rule("shop.example.com", "=/api/v1/x"),
         ];
-        let with = |conditions: Vec<Condition>| Rule {
-            conditions,
-            ..rule("shop.example.com", "=/api/v1/x")
-        };
+        let with = |conditions: Vec<Condition>| Rule { conditions, ..rule("shop.example.com", "=/api/v1/x") };
         let get = || Condition::Method(vec!["GET".into()]);
         rules.push(with(vec![get()]));
-        rules.push(with(vec![
-            get(),
-            Condition::ClientIp(vec!["203.0.113.0/24".parse().unwrap()]),
-        ]));
-        rules.push(Rule {
-            priority: 1,
-            ..rule("", "")
-        });
+        rules.push(with(vec![get(), Condition::ClientIp(vec!["203.0.113.0/24".parse().unwrap()])]));
+        rules.push(Rule { priority: 1, ..rule("", "") });
         let request = Request::get("SHOP.example.com.", "/api/v1/x");
         while !rules.is_empty() {
-            assert_eq!(
-                Router::new(rules.clone()).find(&request),
-                Some(rules.len() - 1)
-            );
+            assert_eq!(Router::new(rules.clone()).find(&request), Some(rules.len() - 1));
             let reversed: Vec<Rule> = rules.iter().rev().cloned().collect();
             assert_eq!(Router::new(reversed).find(&request), Some(0));
             rules.pop();
@@ -290,16 +249,8 @@ mod tests {
         for prefix in ["/api", "/api/"] {
             let router = Router::new(vec![rule("", prefix)]);
             let served = |path: &str| router.find(&Request::get("a", path)).is_some();
-            assert!(
-                ["/api", "/api/", "/api/x", "/api/x/y"]
-                    .into_iter()
-                    .all(served)
-            );
-            assert!(
-                !["/apix", "/ap", "/", "/x/api", "/API"]
-                    .into_iter()
-                    .any(served)
-            );
+            assert!(["/api", "/api/", "/api/x", "/api/x/y"].into_iter().all(served));
+            assert!(!["/apix", "/ap", "/", "/x/api", "/API"].into_iter().any(served));
         }
     }
 
@@ -307,34 +258,15 @@ mod tests {
     fn a_wildcard_stands_for_one_or_more_labels() {
         let router = Router::new(vec![rule("*.example.com", "")]);
         let served = |host: &str| router.find(&Request::get(host, "/")).is_some();
-        assert!(
-            ["a.example.com", "a.b.Example.COM", "a.example.com."]
-                .into_iter()
-                .all(served)
-        );
-        assert!(
-            ![
-                "example.com",
-                ".example.com",
-                "aexample.com",
-                "a.example.org",
-                ""
-            ]
-            .into_iter()
-            .any(served)
-        );
+        assert!(["a.example.com", "a.b.Example.COM", "a.example.com."].into_iter().all(served));
+        assert!(!["example.com", ".example.com", "aexample.com", "a.example.org", ""].into_iter().any(served));
     }
 
     #[test]
     fn among_10_000_routes_only_those_of_the_same_host_and_path_are_tried() {
         let asks = |i: usize| Condition::Method(vec![format!("M{i}")]);
-        let rules = (0..10_000).map(|i| Rule {
-            conditions: vec![asks(i)],
-            ..rule(
-                &format!("h{}.example.com", i % 100),
-                &format!("/s{}", i / 100),
-            )
-        });
+        let rules = (0..10_000)
+            .map(|i| Rule { conditions: vec![asks(i)], ..rule(&format!("h{}.example.com", i % 100), &format!("/s{}", i / 100)) });
         let request = CountsMethod(Request::get("h7.example.com", "/s33/x"), 0.into());
         let router = Router::new(rules.chain([rule("*.example.com", "")]).collect());
         assert_eq!(router.find(&request), Some(10_000));
@@ -378,17 +310,8 @@ mod tests {
 
     #[test]
     fn a_rule_whose_conditions_fail_leaves_the_request_to_the_next() {
-        let gold = Condition::Header {
-            name: "X-Tier".into(),
-            value: ValueMatch::Exact("gold".into()),
-        };
-        let router = Router::new(vec![
-            rule("a", ""),
-            Rule {
-                conditions: vec![gold],
-                ..rule("a", "/api")
-            },
-        ]);
+        let gold = Condition::Header { name: "X-Tier".into(), value: ValueMatch::Exact("gold".into()) };
+        let router = Router::new(vec![rule("a", ""), Rule { conditions: vec![gold], ..rule("a", "/api") }]);
         let mut request = Request::get("a", "/api");
         assert_eq!(router.find(&request), Some(0));
         request.headers.push(("x-tier", "gold".into()));

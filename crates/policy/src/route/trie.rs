@@ -43,9 +43,7 @@ struct Node {
 
 impl Default for Trie {
     fn default() -> Self {
-        Self {
-            nodes: vec![Node::default()],
-        }
+        Self { nodes: vec![Node::default()] }
     }
 }
 
@@ -56,10 +54,7 @@ impl Trie {
         for segment in segments(prefix.trim_end_matches('/').as_bytes()) {
             let next = self.nodes.len() as u32;
             let parent = at;
-            at = *self.nodes[at as usize]
-                .children
-                .entry(segment.into())
-                .or_insert(next);
+            at = *self.nodes[at as usize].children.entry(segment.into()).or_insert(next);
             if at == next {
                 self.nodes.push(Node::below(parent));
             }
@@ -91,10 +86,7 @@ impl Trie {
 
 impl Node {
     fn below(parent: u32) -> Self {
-        Self {
-            parent: Some(parent),
-            ..Self::default()
-        }
+        Self { parent: Some(parent), ..Self::default() }
     }
 }
 

@@ -264,6 +264,8 @@ impl Exchange<'_> {
     /// Reads what is left of a body that nobody needs, at most 64 KiB and 5 s (A9). False when there is more.
     pub(super) async fn drain(&mut self, mut body: Body) -> bool {
         let mut left = STEP;
+        // The head stays where it is: the log still shows it.
+        let keep = self.conn.scratch.head.len;
         self.conn.timer.set(self.now() + DRAIN);
         poll_fn(|cx| {
             let conn = &mut *self.conn;
@@ -283,7 +285,7 @@ impl Exchange<'_> {
                         break;
                     }
                 }
-                let space = conn.buffer.space(0);
+                let space = conn.buffer.space(keep);
                 if space.is_empty() {
                     return Poll::Ready(false);
                 }

@@ -85,10 +85,7 @@ impl Body {
                 Ok(Piece { skip: 0, data })
             }
             Body::Chunked(chunked) => chunked.decode(buf),
-            Body::UntilClose => Ok(Piece {
-                skip: 0,
-                data: buf.len(),
-            }),
+            Body::UntilClose => Ok(Piece { skip: 0, data: buf.len() }),
         }
     }
 
@@ -110,11 +107,7 @@ impl Body {
         if *self == Body::UntilClose {
             *self = Body::Empty;
         }
-        if self.is_done() {
-            Ok(())
-        } else {
-            Err(BadBody::Truncated)
-        }
+        if self.is_done() { Ok(()) } else { Err(BadBody::Truncated) }
     }
 }
 
@@ -135,11 +128,7 @@ impl BadBody {
 
     /// The row of the safety contract.
     pub fn row(self) -> &'static str {
-        if self == BadBody::Truncated {
-            "A8"
-        } else {
-            "A6"
-        }
+        if self == BadBody::Truncated { "A8" } else { "A6" }
     }
 }
 

@@ -18,27 +18,10 @@ pub(super) static TOKEN_CLASS: [u8; 256] = {
         if byte.is_ascii_alphanumeric()
             || matches!(
                 byte,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
             )
         {
-            table[b] = if byte == b'_' {
-                TOKEN | UNDERSCORE
-            } else {
-                TOKEN
-            };
+            table[b] = if byte == b'_' { TOKEN | UNDERSCORE } else { TOKEN };
         }
         b += 1;
     }
@@ -80,10 +63,7 @@ pub(super) fn find_control(text: &[u8], start: usize) -> Option<usize> {
         }
         at += 8;
     }
-    text.get(at..)?
-        .iter()
-        .position(u8::is_ascii_control)
-        .map(|found| at + found)
+    text.get(at..)?.iter().position(u8::is_ascii_control).map(|found| at + found)
 }
 
 /// Nonzero if a byte of the word is below 0x20 or equal to 0x7f.
@@ -91,8 +71,7 @@ pub(super) fn find_control(text: &[u8], start: usize) -> Option<usize> {
 fn control_bits(word: [u8; 8]) -> u64 {
     let word = u64::from_le_bytes(word);
     let delete = word ^ (ONES * 0x7f);
-    ((word.wrapping_sub(ONES * 0x20) & !word) | (delete.wrapping_sub(ONES) & !delete))
-        & (ONES * 0x80)
+    ((word.wrapping_sub(ONES * 0x20) & !word) | (delete.wrapping_sub(ONES) & !delete)) & (ONES * 0x80)
 }
 
 /// `text` in any case is `lower`: letters, digits and `-`, at most 24 bytes. Exact where `text` has no control byte, and so for all
@@ -111,8 +90,7 @@ pub(super) fn is<const N: usize>(text: &[u8], lower: &[u8; N]) -> bool {
             && fold8(*last) == lower_word(lower, N - 8)
             && (N <= 16 || fold8(word_at(text, middle)) == lower_word(lower, middle))
     } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        fold4(*first) == u32::from_le_bytes(word_at(lower, 0))
-            && fold4(*last) == u32::from_le_bytes(word_at(lower, N - 4))
+        fold4(*first) == u32::from_le_bytes(word_at(lower, 0)) && fold4(*last) == u32::from_le_bytes(word_at(lower, N - 4))
     } else {
         text.map(|b| b | 0x20) == *lower
     }
@@ -132,10 +110,7 @@ fn lower_word<const N: usize>(lower: &[u8; N], at: usize) -> u64 {
 
 /// The bytes from `at`; zeros if there are not so many, which no caller asks for.
 fn word_at<const N: usize, const W: usize>(text: &[u8; N], at: usize) -> [u8; W] {
-    text.get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .copied()
-        .unwrap_or([0; W])
+    text.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; W])
 }
 
 /// Without the spaces and tabs around it (RFC 9110 5.6.3).
@@ -146,10 +121,7 @@ pub(super) fn trim(text: &[u8]) -> &[u8] {
 /// Where in `text` the part is that [`trim`] leaves. At its start if nothing is left.
 pub(super) fn trimmed_range(text: &[u8]) -> Range<usize> {
     let is_text = |b: &u8| !matches!(b, b' ' | b'\t');
-    match (
-        text.iter().position(is_text),
-        text.iter().rposition(is_text),
-    ) {
+    match (text.iter().position(is_text), text.iter().rposition(is_text)) {
         (Some(first), Some(last)) => first..last + 1,
         _ => 0..0,
     }
@@ -166,11 +138,7 @@ mod tests {
                 for byte in 0..=255u8 {
                     let mut text = vec![b'a'; len];
                     text[at] = byte;
-                    assert_eq!(
-                        has_control(&text),
-                        byte.is_ascii_control(),
-                        "{byte} at {at} of {len}"
-                    );
+                    assert_eq!(has_control(&text), byte.is_ascii_control(), "{byte} at {at} of {len}");
                 }
             }
         }
@@ -184,11 +152,7 @@ mod tests {
                 text[at..].fill(b'\r');
                 for start in 0..=len {
                     let found = find_control(&text, start);
-                    assert_eq!(
-                        found,
-                        (start < len).then_some(start.max(at)),
-                        "{at} of {len}"
-                    );
+                    assert_eq!(found, (start < len).then_some(start.max(at)), "{at} of {len}");
                 }
             }
         }

@@ -62,13 +62,7 @@ enum At {
 impl Chunked {
     /// At the start of a body.
     pub(super) fn new() -> Self {
-        Chunked {
-            at: At::Size,
-            size: 0,
-            line: 0,
-            data: 0,
-            overhead: 0,
-        }
+        Chunked { at: At::Size, size: 0, line: 0, data: 0, overhead: 0 }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -115,9 +109,7 @@ impl Chunked {
                 self.overhead += 2;
                 expect(byte, b'\n', At::Size)
             }
-            At::TrailerStart | At::TrailerName | At::TrailerValue | At::TrailerLf => {
-                self.step_trailer(byte)
-            }
+            At::TrailerStart | At::TrailerName | At::TrailerValue | At::TrailerLf => self.step_trailer(byte),
             At::EndLf => expect(byte, b'\n', At::Done),
             // `decode` never asks here.
             At::Data | At::Done => Ok(self.at),
@@ -141,20 +133,14 @@ impl Chunked {
             (At::Size, b';') if is_begun => Ok(At::ExtensionStart),
             (At::Size, b'\r') if is_begun => Ok(At::LineLf),
             (At::Size, _) => self.step_size(byte),
-            (At::ExtensionStart | At::ExtensionName, _) if is_token_byte(byte) => {
-                Ok(At::ExtensionName)
-            }
+            (At::ExtensionStart | At::ExtensionName, _) if is_token_byte(byte) => Ok(At::ExtensionName),
             (At::ExtensionName, b'=') => Ok(At::ExtensionValue),
             (At::ExtensionValue, b'"') => Ok(At::Quoted),
-            (At::ExtensionValue | At::ExtensionToken, _) if is_token_byte(byte) => {
-                Ok(At::ExtensionToken)
-            }
+            (At::ExtensionValue | At::ExtensionToken, _) if is_token_byte(byte) => Ok(At::ExtensionToken),
             (At::Quoted, b'"') => Ok(At::QuotedEnd),
             (At::Quoted, b'\\') => Ok(At::QuotedPair),
             (At::Quoted | At::QuotedPair, _) if !byte.is_ascii_control() => Ok(At::Quoted),
-            (At::ExtensionName | At::ExtensionToken | At::QuotedEnd, b';') => {
-                Ok(At::ExtensionStart)
-            }
+            (At::ExtensionName | At::ExtensionToken | At::QuotedEnd, b';') => Ok(At::ExtensionStart),
             (At::ExtensionName | At::ExtensionToken | At::QuotedEnd, b'\r') => Ok(At::LineLf),
             _ => Err(BadBody::ChunkExtension),
         }
@@ -173,23 +159,10 @@ impl Chunked {
     fn end_line(&mut self, byte: u8) -> Result<At, BadBody> {
         self.overhead += u64::from(self.line) + 2;
         self.line = 0;
-        if self.overhead
-            > self
-                .data
-                .saturating_mul(OVERHEAD_FACTOR)
-                .saturating_add(OVERHEAD_GRACE)
-        {
+        if self.overhead > self.data.saturating_mul(OVERHEAD_FACTOR).saturating_add(OVERHEAD_GRACE) {
             return Err(BadBody::ChunkOverhead);
         }
-        expect(
-            byte,
-            b'\n',
-            if self.size == 0 {
-                At::TrailerStart
-            } else {
-                At::Data
-            },
-        )
+        expect(byte, b'\n', if self.size == 0 { At::TrailerStart } else { At::Data })
     }
 
     /// A byte of `*( token ":" value CRLF ) CRLF`: checked like the fields of a head, though nobody gets to see them.
@@ -205,9 +178,7 @@ impl Chunked {
             (At::TrailerStart | At::TrailerName, _) if is_token_byte(byte) => Ok(At::TrailerName),
             (At::TrailerName, b':') => Ok(At::TrailerValue),
             (At::TrailerValue, b'\r') => Ok(At::TrailerLf),
-            (At::TrailerValue, _) if !byte.is_ascii_control() || byte == b'\t' => {
-                Ok(At::TrailerValue)
-            }
+            (At::TrailerValue, _) if !byte.is_ascii_control() || byte == b'\t' => Ok(At::TrailerValue),
             (At::TrailerLf, b'\n') => Ok(At::TrailerStart),
             _ => Err(BadBody::Trailer),
         }
@@ -215,9 +186,5 @@ impl Chunked {
 }
 
 fn expect(byte: u8, wanted: u8, next: At) -> Result<At, BadBody> {
-    if byte == wanted {
-        Ok(next)
-    } else {
-        Err(BadBody::ChunkEnd)
-    }
+    if byte == wanted { Ok(next) } else { Err(BadBody::ChunkEnd) }
 }

@@ -24,11 +24,7 @@ pub(super) enum BadOptions {
 }
 
 /// Reads all `Connection` lines and marks the fields they nominate as hop-by-hop.
-pub(super) fn options(
-    buf: &[u8],
-    fields: &mut [Field],
-    present: Present,
-) -> Result<Options, BadOptions> {
+pub(super) fn options(buf: &[u8], fields: &mut [Field], present: Present) -> Result<Options, BadOptions> {
     let mut options = Options::default();
     if !present.has(Name::Connection) {
         return Ok(options);
@@ -38,13 +34,7 @@ pub(super) fn options(
         if fields[i].known != Name::Connection {
             continue;
         }
-        for option in fields[i]
-            .value
-            .of(buf)
-            .split(|&b| b == b',')
-            .map(trim)
-            .filter(|o| !o.is_empty())
-        {
+        for option in fields[i].value.of(buf).split(|&b| b == b',').map(trim).filter(|o| !o.is_empty()) {
             count += 1;
             if count > MOST_OPTIONS {
                 return Err(BadOptions::TooMany);
@@ -64,16 +54,11 @@ impl Options {
         } else if is(option, b"upgrade") {
             self.upgrade = true;
         } else {
-            let is_vital = is(option, b"content-length")
-                || is(option, b"transfer-encoding")
-                || is(option, b"host");
+            let is_vital = is(option, b"content-length") || is(option, b"transfer-encoding") || is(option, b"host");
             if is_vital {
                 return Err(BadOptions::Nominated);
             }
-            for field in fields
-                .iter_mut()
-                .filter(|f| f.name.of(buf).eq_ignore_ascii_case(option))
-            {
+            for field in fields.iter_mut().filter(|f| f.name.of(buf).eq_ignore_ascii_case(option)) {
                 field.hop = true;
             }
         }

@@ -102,10 +102,7 @@ pub fn chunk_head(n: usize) -> ChunkHead {
             break;
         }
     }
-    ChunkHead {
-        bytes,
-        start: start as u8,
-    }
+    ChunkHead { bytes, start: start as u8 }
 }
 
 /// What a status is called (RFC 9110 15 and the registry); empty for one that has no name.

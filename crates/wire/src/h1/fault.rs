@@ -126,18 +126,10 @@ impl Reject {
         match self {
             Reject::Syntax(fault) => {
                 let (reason, is_limit) = fault.entry();
-                if is_limit {
-                    (431, reason, "A12")
-                } else {
-                    (400, reason, "A5")
-                }
+                if is_limit { (431, reason, "A12") } else { (400, reason, "A5") }
             }
             Reject::Framing(fault) => {
-                let status = if fault == BadFraming::EncodingUnknown {
-                    501
-                } else {
-                    400
-                };
+                let status = if fault == BadFraming::EncodingUnknown { 501 } else { 400 };
                 (status, fault.reason(), fault.row())
             }
             Reject::RequestLine => (400, "bad_request_line", "A11"),

@@ -46,12 +46,7 @@ impl Line {
         if buf.get(end..end + 2)? != b"\r\n" || end + 2 - start > most {
             return None;
         }
-        Some(Line {
-            start,
-            name_end,
-            end,
-            classes,
-        })
+        Some(Line { start, name_end, end, classes })
     }
 
     /// Reads one line without its CRLF.
@@ -63,12 +58,7 @@ impl Line {
         }
         check_controls(&text[name_len + 1..])?;
         let start = line.start as usize;
-        Ok(Line {
-            start,
-            name_end: start + name_len,
-            end: line.end(),
-            classes,
-        })
+        Ok(Line { start, name_end: start + name_len, end: line.end(), classes })
     }
 
     #[inline]
@@ -117,9 +107,7 @@ fn name_fault(text: &[u8], name_len: usize) -> Syntax {
     match text.get(name_len) {
         None => Syntax::NoColon,
         Some(b' ' | b'\t') if name_len == 0 => Syntax::FoldedLine,
-        Some(b' ' | b'\t') if trim(&text[name_len..]).first() == Some(&b':') => {
-            Syntax::SpaceBeforeColon
-        }
+        Some(b' ' | b'\t') if trim(&text[name_len..]).first() == Some(&b':') => Syntax::SpaceBeforeColon,
         Some(b'\r') => Syntax::BareCr,
         Some(_) => Syntax::FieldName,
     }
@@ -191,14 +179,8 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Every value of a known name.
     pub(super) fn values(self, name: Name) -> impl Iterator<Item = &'a [u8]> {
-        let all = if self.present.has(name) {
-            self.all
-        } else {
-            &[]
-        };
-        all.iter()
-            .filter(move |f| f.known == name)
-            .map(move |f| f.value.of(self.buf))
+        let all = if self.present.has(name) { self.all } else { &[] };
+        all.iter().filter(move |f| f.known == name).map(move |f| f.value.of(self.buf))
     }
 
     /// The value of a name that may stand once.
@@ -216,12 +198,6 @@ impl<'a> Fields<'a> {
 pub(super) struct Repeated;
 
 /// Fields of any name, `lower` being in lower case. Shared by requests and responses.
-pub(super) fn named<'a>(
-    fields: &'a [Field],
-    buf: &[u8],
-    lower: &[u8],
-) -> impl Iterator<Item = &'a Field> {
-    fields
-        .iter()
-        .filter(move |f| f.name.of(buf).eq_ignore_ascii_case(lower))
+pub(super) fn named<'a>(fields: &'a [Field], buf: &[u8], lower: &[u8]) -> impl Iterator<Item = &'a Field> {
+    fields.iter().filter(move |f| f.name.of(buf).eq_ignore_ascii_case(lower))
 }

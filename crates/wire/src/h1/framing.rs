@@ -55,9 +55,7 @@ pub(super) fn declared(fields: Fields<'_>, version: Version) -> Result<Framing, 
         return Ok(Framing::Empty);
     }
     match fields.single(Name::ContentLength) {
-        Ok(value) => length(value.unwrap_or_default())
-            .map(Framing::Length)
-            .ok_or(BadFraming::LengthInvalid),
+        Ok(value) => length(value.unwrap_or_default()).map(Framing::Length).ok_or(BadFraming::LengthInvalid),
         Err(Repeated) => Err(BadFraming::LengthRepeated),
     }
 }

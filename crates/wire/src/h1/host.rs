@@ -29,8 +29,7 @@ impl<'a> Authority<'a> {
 
     /// Whether both name the same server, where no port means `default`.
     pub(super) fn agrees(self, other: Authority<'_>, default: u16) -> bool {
-        self.host.eq_ignore_ascii_case(other.host)
-            && self.port.unwrap_or(default) == other.port.unwrap_or(default)
+        self.host.eq_ignore_ascii_case(other.host) && self.port.unwrap_or(default) == other.port.unwrap_or(default)
     }
 }
 
@@ -49,10 +48,7 @@ static NAME: [bool; 256] = {
 
 /// Length of the name the text begins with.
 fn name_len(text: &[u8]) -> Option<usize> {
-    let len = text
-        .iter()
-        .position(|&b| !NAME[usize::from(b)])
-        .unwrap_or(text.len());
+    let len = text.iter().position(|&b| !NAME[usize::from(b)]).unwrap_or(text.len());
     let name = &text[..len];
     (len > 0 && escapes_are_whole(name)).then_some(len)
 }
@@ -74,9 +70,7 @@ fn port(digits: &[u8]) -> Option<u16> {
     if digits.is_empty() || digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let port = digits
-        .iter()
-        .fold(0u32, |sum, b| sum * 10 + u32::from(b - b'0'));
+    let port = digits.iter().fold(0u32, |sum, b| sum * 10 + u32::from(b - b'0'));
     u16::try_from(port).ok().filter(|&port| port != 0)
 }
 
@@ -99,14 +93,7 @@ mod tests {
             ("a%41b:00080", "a%41b", Some(80)),
         ];
         for (text, host, port) in good {
-            assert_eq!(
-                Authority::parse(text.as_bytes()),
-                Some(Authority {
-                    host: host.as_bytes(),
-                    port
-                }),
-                "{text}"
-            );
+            assert_eq!(Authority::parse(text.as_bytes()), Some(Authority { host: host.as_bytes(), port }), "{text}");
         }
     }
 

@@ -19,23 +19,14 @@ pub struct Progress {
 
 impl Progress {
     /// The line that begins at `self.line`, without its CRLF, if it is all there. `longest` is what it may have without the CRLF.
-    pub(super) fn next_line(
-        &mut self,
-        buf: &[u8],
-        longest: usize,
-        limits: &Limits,
-    ) -> Result<Option<Span>, Syntax> {
+    pub(super) fn next_line(&mut self, buf: &[u8], longest: usize, limits: &Limits) -> Result<Option<Span>, Syntax> {
         let most = self.most(longest, limits);
         let seen = buf.len().min(self.line + most);
         let fresh = buf.get(self.scanned..seen).unwrap_or_default();
         let Some(found) = memchr(b'\n', fresh) else {
             if seen == self.line + most {
                 let is_line = most == longest.saturating_add(2);
-                return Err(if is_line {
-                    Syntax::LineTooLong
-                } else {
-                    Syntax::HeadTooLarge
-                });
+                return Err(if is_line { Syntax::LineTooLong } else { Syntax::HeadTooLarge });
             }
             self.scanned = self.scanned.max(seen);
             return Ok(None);
@@ -86,10 +77,7 @@ mod tests {
         let limits = Limits::DEFAULT;
         assert!(progress.most_if_fresh(&limits).is_some());
         assert_eq!(progress.next_line(b"X: ab", 100, &limits), Ok(None));
-        assert_eq!(
-            (progress.scanned, progress.most_if_fresh(&limits)),
-            (5, None)
-        );
+        assert_eq!((progress.scanned, progress.most_if_fresh(&limits)), (5, None));
         let line = progress.next_line(b"X: ab\r\nY", 100, &limits);
         assert_eq!(line, Ok(Some(Span::new(0, 5))));
         progress.accept(5);
@@ -99,10 +87,7 @@ mod tests {
     #[test]
     fn the_limit_that_is_reached_first_is_the_one_named_a12() {
         let verdict = |head: usize| {
-            let limits = Limits {
-                head,
-                ..Limits::DEFAULT
-            };
+            let limits = Limits { head, ..Limits::DEFAULT };
             Progress::default().next_line(&[b'a'; 200], 100, &limits)
         };
         assert_eq!(verdict(101), Err(Syntax::HeadTooLarge));

@@ -52,12 +52,7 @@ pub struct Limits {
 
 impl Limits {
     /// The defaults, as a constant.
-    pub const DEFAULT: Limits = Limits {
-        target: 8192,
-        line: 8192,
-        head: 65536,
-        fields: 128,
-    };
+    pub const DEFAULT: Limits = Limits { target: 8192, line: 8192, head: 65536, fields: 128 };
 }
 
 impl Default for Limits {
@@ -79,10 +74,7 @@ impl Span {
     /// Heads are at most 4 GiB ([`Limits::head`] is cut to that), so the casts lose nothing.
     fn new(start: usize, end: usize) -> Self {
         debug_assert!(start <= end && end <= u32::MAX as usize);
-        Span {
-            start: start as u32,
-            len: (end - start) as u32,
-        }
+        Span { start: start as u32, len: (end - start) as u32 }
     }
 
     /// The bytes themselves. `buf` is the buffer the head was parsed from; panics if it is shorter than the head was.

@@ -56,11 +56,7 @@ pub fn normalise(path: &[u8], policy: Policy, out: &mut Vec<u8>) -> Result<Norma
     while let Some(segment) = segments.next() {
         push_segment(segment, segments.peek().is_none(), policy, out)?;
     }
-    Ok(if out == path {
-        Normal::Unchanged
-    } else {
-        Normal::Rewritten
-    })
+    Ok(if out == path { Normal::Unchanged } else { Normal::Rewritten })
 }
 
 /// Whether nothing in the path can need a change or be refused: the fast and common case.
@@ -102,12 +98,7 @@ static KIND: [Kind; 256] = {
 };
 
 /// Appends `/segment`, or does what a dot segment asks for.
-fn push_segment(
-    segment: &[u8],
-    is_last: bool,
-    policy: Policy,
-    out: &mut Vec<u8>,
-) -> Result<(), BadPath> {
+fn push_segment(segment: &[u8], is_last: bool, policy: Policy, out: &mut Vec<u8>) -> Result<(), BadPath> {
     let before = out.len();
     out.push(b'/');
     push_decoded(segment, policy, out)?;
@@ -130,8 +121,7 @@ fn has_hidden_dots(segment: &[u8]) -> bool {
     loop {
         let dots = rest.iter().take_while(|&&b| b == b'.').count();
         let is_followed = |mark: &[u8]| rest[dots..].starts_with(mark);
-        let is_whole =
-            dots == rest.len() || is_followed(b";") || is_followed(b"%3B") || is_followed(b"%2F");
+        let is_whole = dots == rest.len() || is_followed(b";") || is_followed(b"%3B") || is_followed(b"%2F");
         if matches!(dots, 1 | 2) && is_whole {
             return true;
         }
@@ -162,19 +152,14 @@ fn push_decoded(segment: &[u8], policy: Policy, out: &mut Vec<u8>) -> Result<(),
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(value),
             b'/' if policy.keep_encoded_slash => out.extend_from_slice(b"%2F"),
             b'/' | b'\\' | 0..=0x1f | 0x7f => return Err(BadPath::EscapedByte),
-            _ => {
-                out.extend_from_slice(&[b'%', high.to_ascii_uppercase(), low.to_ascii_uppercase()])
-            }
+            _ => out.extend_from_slice(&[b'%', high.to_ascii_uppercase(), low.to_ascii_uppercase()]),
         }
     }
     Ok(())
 }
 
 fn hex(digit: u8) -> Result<u8, BadPath> {
-    char::from(digit)
-        .to_digit(16)
-        .map(|value| value as u8)
-        .ok_or(BadPath::Escape)
+    char::from(digit).to_digit(16).map(|value| value as u8).ok_or(BadPath::Escape)
 }
 
 impl BadPath {

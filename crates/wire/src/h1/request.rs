@@ -99,21 +99,13 @@ impl Request {
     ///
     /// # Errors
     /// What is wrong with it; the verdict is the same however the bytes arrive (row A13).
-    pub fn parse(
-        &mut self,
-        buf: &[u8],
-        progress: &mut Progress,
-        limits: &Limits,
-    ) -> Result<Status, Reject> {
+    pub fn parse(&mut self, buf: &[u8], progress: &mut Progress, limits: &Limits) -> Result<Status, Reject> {
         if !progress.in_fields {
             if progress.line == 0 && buf.starts_with(b"\r\n") {
                 (progress.line, progress.scanned) = (2, 2);
             }
             let longest = limits.target.saturating_add(BESIDE_TARGET);
-            let Some(line) = progress
-                .next_line(buf, longest, limits)
-                .map_err(request_line_fault)?
-            else {
+            let Some(line) = progress.next_line(buf, longest, limits).map_err(request_line_fault)? else {
                 return Ok(Status::Partial);
             };
             self.fields.clear();
@@ -140,27 +132,16 @@ impl Request {
     }
 
     /// Every field of a name, given in lower case, in order. `buf` is what the head was parsed from.
-    pub fn find_name<'a>(
-        &'a self,
-        buf: &[u8],
-        lower_name: &[u8],
-    ) -> impl Iterator<Item = &'a Field> {
+    pub fn find_name<'a>(&'a self, buf: &[u8], lower_name: &[u8]) -> impl Iterator<Item = &'a Field> {
         fields::named(&self.fields, buf, lower_name)
     }
 
     fn request_line(&mut self, buf: &[u8], line: Span, limits: &Limits) -> Result<(), Reject> {
         let text = line.of(buf);
         let start = line.start as usize;
-        let method_len = text
-            .iter()
-            .position(|&b| !is_token_byte(b))
-            .unwrap_or(text.len());
+        let method_len = text.iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len());
         // `SP version` is nine bytes; with the method and its space before it, what is left is the target.
-        let Some(target_len) = text
-            .len()
-            .checked_sub(method_len + 1 + 9)
-            .filter(|&len| method_len > 0 && len > 0)
-        else {
+        let Some(target_len) = text.len().checked_sub(method_len + 1 + 9).filter(|&len| method_len > 0 && len > 0) else {
             return Err(Reject::RequestLine);
         };
         let target = Span::new(start + method_len + 1, start + method_len + 1 + target_len);
@@ -173,9 +154,7 @@ impl Request {
         self.version = match &buf[target.end() + 1..line.end()] {
             b"HTTP/1.1" => Version::Http11,
             b"HTTP/1.0" => Version::Http10,
-            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-                if major.is_ascii_digit() && minor.is_ascii_digit() =>
-            {
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
                 return Err(Reject::UnknownVersion);
             }
             _ => return Err(Reject::RequestLine),
@@ -205,29 +184,17 @@ impl Request {
     fn judge(&mut self, buf: &[u8]) -> Result<(), Reject> {
         let options = connection::options(buf, &mut self.fields, self.present)?;
         self.keep_alive = !options.close && (self.version == Version::Http11 || options.keep_alive);
-        let fields = Fields {
-            buf,
-            all: &self.fields,
-            present: self.present,
-        };
+        let fields = Fields { buf, all: &self.fields, present: self.present };
         self.framing = framing::declared(fields, self.version)?;
-        self.expect_continue =
-            self.version == Version::Http11 && expects_continue(fields)? && self.framing.has_body();
+        self.expect_continue = self.version == Version::Http11 && expects_continue(fields)? && self.framing.has_body();
         self.te_trailers = says_trailers(fields);
-        self.upgrade = if options.upgrade {
-            upgrade::of_request(self.method, self.version, self.framing, fields)?
-        } else {
-            Upgrade::None
-        };
+        self.upgrade =
+            if options.upgrade { upgrade::of_request(self.method, self.version, self.framing, fields)? } else { Upgrade::None };
         self.judge_host(buf)
     }
 
     fn judge_host(&mut self, buf: &[u8]) -> Result<(), Reject> {
-        let mut hosts = self
-            .fields
-            .iter()
-            .filter(|f| f.known == Name::Host)
-            .map(|f| f.value);
+        let mut hosts = self.fields.iter().filter(|f| f.known == Name::Host).map(|f| f.value);
         let (host, others) = (hosts.next(), hosts.next());
         if others.is_some() {
             return Err(Reject::HostRepeated);
@@ -248,9 +215,7 @@ impl Request {
             return Err(Reject::HostMissing);
         }
         let start = self.authority.start as usize;
-        self.host = named.map_or(Span::default(), |authority| {
-            Span::new(start, start + authority.host.len())
-        });
+        self.host = named.map_or(Span::default(), |authority| Span::new(start, start + authority.host.len()));
         Ok(())
     }
 }
@@ -272,11 +237,7 @@ fn method(token: &[u8]) -> Result<Method, Reject> {
 
 /// A request line too long for its limit is called after what makes it so.
 fn request_line_fault(fault: Syntax) -> Reject {
-    if fault == Syntax::LineTooLong {
-        Reject::TargetTooLong
-    } else {
-        fault.into()
-    }
+    if fault == Syntax::LineTooLong { Reject::TargetTooLong } else { fault.into() }
 }
 
 /// Whether the client waits for 100 (row A14).
@@ -289,10 +250,7 @@ fn expects_continue(fields: Fields<'_>) -> Result<bool, Reject> {
 }
 
 fn says_trailers(fields: Fields<'_>) -> bool {
-    fields
-        .values(Name::Te)
-        .flat_map(|value| value.split(|&b| b == b','))
-        .any(|coding| is(trim(coding), b"trailers"))
+    fields.values(Name::Te).flat_map(|value| value.split(|&b| b == b',')).any(|coding| is(trim(coding), b"trailers"))
 }
 
 impl From<BadOptions> for Reject {

@@ -66,13 +66,7 @@ impl Response {
     ///
     /// # Errors
     /// What is wrong with it; the verdict is the same however the bytes arrive.
-    pub fn parse(
-        &mut self,
-        buf: &[u8],
-        progress: &mut Progress,
-        limits: &Limits,
-        to: Method,
-    ) -> Result<Status, Malformed> {
+    pub fn parse(&mut self, buf: &[u8], progress: &mut Progress, limits: &Limits, to: Method) -> Result<Status, Malformed> {
         if !progress.in_fields {
             let Some(line) = progress.next_line(buf, limits.line, limits)? else {
                 return Ok(Status::Partial);
@@ -101,11 +95,7 @@ impl Response {
     }
 
     /// Every field of a name, given in lower case, in order. `buf` is what the head was parsed from.
-    pub fn find_name<'a>(
-        &'a self,
-        buf: &[u8],
-        lower_name: &[u8],
-    ) -> impl Iterator<Item = &'a Field> {
+    pub fn find_name<'a>(&'a self, buf: &[u8], lower_name: &[u8]) -> impl Iterator<Item = &'a Field> {
         fields::named(&self.fields, buf, lower_name)
     }
 
@@ -122,10 +112,7 @@ impl Response {
             return Err(Malformed::StatusLine);
         };
         let (code, reason) = code.split_at_checked(3).ok_or(Malformed::StatusLine)?;
-        if !code.iter().all(u8::is_ascii_digit)
-            || code[0] == b'0'
-            || !matches!(reason, [] | [b' ', ..])
-        {
+        if !code.iter().all(u8::is_ascii_digit) || code[0] == b'0' || !matches!(reason, [] | [b' ', ..]) {
             return Err(Malformed::StatusLine);
         }
         if has_control(reason) && reason.iter().any(|&b| b.is_ascii_control() && b != b'\t') {
@@ -139,17 +126,9 @@ impl Response {
     /// All that concerns the head as a whole, at its empty line.
     fn judge(&mut self, buf: &[u8], to: Method) -> Result<(), Malformed> {
         let options = connection::options(buf, &mut self.fields, self.present)?;
-        let fields = Fields {
-            buf,
-            all: &self.fields,
-            present: self.present,
-        };
+        let fields = Fields { buf, all: &self.fields, present: self.present };
         let said = framing::declared(fields, self.version)?;
-        self.declared = if let Framing::Length(length) = said {
-            Some(length)
-        } else {
-            None
-        };
+        self.declared = if let Framing::Length(length) = said { Some(length) } else { None };
         let is_bare = matches!(self.status, 100..=199 | 204);
         self.framing = match said {
             _ if is_bare || to == Method::Head || self.status == 304 => ResponseFraming::Empty,
@@ -161,11 +140,7 @@ impl Response {
             && (self.version == Version::Http11 || options.keep_alive)
             && self.framing != ResponseFraming::UntilClose
             && !(is_bare && said.has_body());
-        self.upgrade = if options.upgrade {
-            upgrade::of_response(self.status, fields)
-        } else {
-            Upgrade::None
-        };
+        self.upgrade = if options.upgrade { upgrade::of_response(self.status, fields) } else { Upgrade::None };
         Ok(())
     }
 }

@@ -30,43 +30,28 @@ impl Target {
     /// Reads the target that lies at `span`. `is_options` because only `OPTIONS` may ask for `*`.
     pub(super) fn parse(buf: &[u8], span: Span, is_options: bool) -> Result<Target, Reject> {
         let text = span.of(buf);
-        if text.iter().fold(false, |bad, &b| {
-            bad | !(0x21..=0x7e).contains(&b) | (b == b'#')
-        }) {
+        if text.iter().fold(false, |bad, &b| bad | !(0x21..=0x7e).contains(&b) | (b == b'#')) {
             return Err(Reject::BadTarget);
         }
         match text {
             [b'/', ..] => Ok(Target::from_path(buf, span, Form::Origin)),
-            b"*" if is_options => Ok(Target {
-                origin: span,
-                form: Form::Asterisk,
-                ..Target::default()
-            }),
+            b"*" if is_options => Ok(Target { origin: span, form: Form::Asterisk, ..Target::default() }),
             _ => Target::absolute(buf, span),
         }
     }
 
     fn absolute(buf: &[u8], span: Span) -> Result<Target, Reject> {
         let text = span.of(buf);
-        let has_scheme = |scheme: &[u8]| {
-            text.get(..scheme.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        };
+        let has_scheme = |scheme: &[u8]| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
         let (scheme_len, port) = match () {
             () if has_scheme(b"http://") => (7, 80),
             () if has_scheme(b"https://") => (8, 443),
             () => return Err(Reject::BadTarget),
         };
         let start = span.start as usize + scheme_len;
-        let authority_len = text[scheme_len..]
-            .iter()
-            .position(|b| matches!(b, b'/' | b'?'))
-            .unwrap_or(text.len() - scheme_len);
+        let authority_len = text[scheme_len..].iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(text.len() - scheme_len);
         let origin = Span::new(start + authority_len, span.end());
-        let form = Form::Absolute {
-            authority: Span::new(start, start + authority_len),
-            port,
-        };
+        let form = Form::Absolute { authority: Span::new(start, start + authority_len), port };
         Ok(Target::from_path(buf, origin, form))
     }
 
@@ -76,11 +61,6 @@ impl Target {
             Some(at) => (Span::new(start, start + at), Span::new(start + at + 1, end)),
             None => (origin, Span::new(end, end)),
         };
-        Target {
-            origin,
-            path,
-            query,
-            form,
-        }
+        Target { origin, path, query, form }
     }
 }

@@ -19,12 +19,7 @@ pub enum Upgrade {
 }
 
 /// What a request, whose `Connection` names the upgrade, asks for.
-pub(super) fn of_request(
-    method: Method,
-    version: Version,
-    framing: Framing,
-    fields: Fields<'_>,
-) -> Result<Upgrade, Reject> {
+pub(super) fn of_request(method: Method, version: Version, framing: Framing, fields: Fields<'_>) -> Result<Upgrade, Reject> {
     if !names_websocket(fields) {
         return Ok(Upgrade::None);
     }
@@ -49,11 +44,7 @@ pub(super) fn of_request(
 
 /// What a response, whose `Connection` names the upgrade, has switched to.
 pub(super) fn of_response(status: u16, fields: Fields<'_>) -> Upgrade {
-    if status == 101 && names_websocket(fields) {
-        Upgrade::WebSocket
-    } else {
-        Upgrade::None
-    }
+    if status == 101 && names_websocket(fields) { Upgrade::WebSocket } else { Upgrade::None }
 }
 
 /// Exactly one `Upgrade`, and nothing else in it.

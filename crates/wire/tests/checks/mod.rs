@@ -8,17 +8,11 @@ mod naive;
 use wire::h1::encode;
 use wire::h1::path::{Normal, Policy, normalise};
 use wire::h1::{
-    BadBody, Body, Field, Framing, Limits, Malformed, Method, Progress, Reject, Request, Response,
-    Span, Status, Version,
+    BadBody, Body, Field, Framing, Limits, Malformed, Method, Progress, Reject, Request, Response, Span, Status, Version,
 };
 
 /// Small enough that fuzzing reaches them.
-const TIGHT: Limits = Limits {
-    target: 40,
-    line: 48,
-    head: 160,
-    fields: 6,
-};
+const TIGHT: Limits = Limits { target: 40, line: 48, head: 160, fields: 6 };
 
 /// A request head gets the same verdict however it arrives, whatever is accepted is really legal, and another parser reads it alike.
 pub fn request_head(data: &[u8]) {
@@ -74,44 +68,21 @@ pub fn chunked_body(data: &[u8]) {
     }
     encoded.extend_from_slice(encode::LAST_CHUNK);
     let again = read_body(&encoded, &[encoded.len()]);
-    assert_eq!(
-        again,
-        Decoded {
-            payload: data.to_vec(),
-            end: Ok(Some(encoded.len()))
-        }
-    );
+    assert_eq!(again, Decoded { payload: data.to_vec(), end: Ok(Some(encoded.len())) });
 }
 
 /// A normal path stays as it is, climbs nowhere, and has nothing in it that servers read differently.
 pub fn path(data: &[u8]) {
-    for policy in [
-        Policy::default(),
-        Policy {
-            keep_encoded_slash: true,
-        },
-    ] {
+    for policy in [Policy::default(), Policy { keep_encoded_slash: true }] {
         let mut out = Vec::new();
         let Ok(normal) = normalise(data, policy, &mut out) else {
             continue;
         };
-        let normal = if normal == Normal::Unchanged {
-            data
-        } else {
-            &out
-        };
+        let normal = if normal == Normal::Unchanged { data } else { &out };
         let mut again = Vec::new();
-        assert_eq!(
-            normalise(normal, policy, &mut again),
-            Ok(Normal::Unchanged),
-            "{normal:?}"
-        );
+        assert_eq!(normalise(normal, policy, &mut again), Ok(Normal::Unchanged), "{normal:?}");
         assert_eq!(normal.first(), Some(&b'/'));
-        assert!(
-            normal
-                .iter()
-                .all(|b| b.is_ascii_graphic() && !b"\\?#".contains(b))
-        );
+        assert!(normal.iter().all(|b| b.is_ascii_graphic() && !b"\\?#".contains(b)));
         assert!(!normal.windows(2).any(|pair| pair == b"//"));
         for escape in normal.split(|&b| b == b'%').skip(1) {
             let code = std::str::from_utf8(&escape[..2]).expect("graphic bytes are text");
@@ -120,9 +91,7 @@ pub fn path(data: &[u8]) {
             assert!(!b"-._~".contains(&byte) && code == code.to_uppercase());
             assert!(byte != b'/' || policy.keep_encoded_slash);
         }
-        let loose = String::from_utf8_lossy(normal)
-            .replace("%2F", "/")
-            .replace("%3B", ";");
+        let loose = String::from_utf8_lossy(normal).replace("%2F", "/").replace("%3B", ";");
         let is_dots = |s: &str| matches!(s.split(';').next(), Some("." | ".."));
         assert!(!loose.split('/').any(is_dots), "{loose}");
     }
@@ -139,12 +108,7 @@ fn read_request(data: &[u8], reads: &[usize], limits: &Limits) -> Result<Option<
     Ok(None)
 }
 
-fn read_response(
-    data: &[u8],
-    reads: &[usize],
-    limits: &Limits,
-    to: Method,
-) -> Result<Option<Response>, Malformed> {
+fn read_response(data: &[u8], reads: &[usize], limits: &Limits, to: Method) -> Result<Option<Response>, Malformed> {
     let (mut response, mut progress) = (Response::new(), Progress::default());
     for &end in reads {
         if response.parse(&data[..end], &mut progress, limits, to)? == Status::Complete {
@@ -157,16 +121,9 @@ fn read_response(
 /// Ways in which so many bytes may arrive, each as what is there after each read: byte by byte, by sevens, and, if that is not too
 /// long, in two pieces split at every offset.
 fn arrivals(len: usize) -> impl Iterator<Item = Vec<usize>> {
-    let by = move |step: usize| {
-        (0..len)
-            .step_by(step)
-            .map(move |at| len.min(at + step))
-            .collect()
-    };
+    let by = move |step: usize| (0..len).step_by(step).map(move |at| len.min(at + step)).collect();
     let splits = if len <= 200 { 0..len } else { 0..0 };
-    [by(1), by(7)]
-        .into_iter()
-        .chain(splits.map(move |at| vec![at, len]))
+    [by(1), by(7)].into_iter().chain(splits.map(move |at| vec![at, len]))
 }
 
 #[derive(PartialEq, Eq, Debug)]
@@ -184,20 +141,14 @@ fn read_body(data: &[u8], reads: &[usize]) -> Decoded {
             let piece = match body.decode(&data[taken..end]) {
                 Ok(piece) => piece,
                 Err(bad) => {
-                    return Decoded {
-                        payload,
-                        end: Err(bad),
-                    };
+                    return Decoded { payload, end: Err(bad) };
                 }
             };
             payload.extend_from_slice(&data[taken + piece.skip..taken + piece.skip + piece.data]);
             taken += piece.skip + piece.data;
             if body.is_done() {
                 assert_eq!(body.at_eof(), Ok(()));
-                return Decoded {
-                    payload,
-                    end: Ok(Some(taken)),
-                };
+                return Decoded { payload, end: Ok(Some(taken)) };
             }
             if piece.skip == 0 && piece.data == 0 {
                 break;
@@ -206,10 +157,7 @@ fn read_body(data: &[u8], reads: &[usize]) -> Decoded {
         assert_eq!(taken, end, "an unfinished body takes all there is");
     }
     assert_eq!(body.at_eof(), Err(BadBody::Truncated));
-    Decoded {
-        payload,
-        end: Ok(None),
-    }
+    Decoded { payload, end: Ok(None) }
 }
 
 fn check_fields(data: &[u8], fields: &[Field], len: usize, limits: &Limits) {
@@ -231,22 +179,13 @@ fn agrees_with_httparse(data: &[u8], request: &Request) {
     let mut other = httparse::Request::new(&mut fields);
     let Ok(read) = other.parse(data) else { return };
     assert_eq!(read, httparse::Status::Complete(request.len));
-    assert_eq!(
-        other.method.map(str::as_bytes),
-        Some(request.method_text.of(data))
-    );
+    assert_eq!(other.method.map(str::as_bytes), Some(request.method_text.of(data)));
     same_fields(data, &request.fields, other.headers);
 }
 
 fn same_fields(data: &[u8], ours: &[Field], others: &[httparse::Header<'_>]) {
-    let ours: Vec<_> = ours
-        .iter()
-        .map(|f| (f.name.of(data), f.value.of(data)))
-        .collect();
-    let others: Vec<_> = others
-        .iter()
-        .map(|f| (f.name.as_bytes(), f.value))
-        .collect();
+    let ours: Vec<_> = ours.iter().map(|f| (f.name.of(data), f.value.of(data))).collect();
+    let others: Vec<_> = others.iter().map(|f| (f.name.as_bytes(), f.value)).collect();
     assert_eq!(ours, others);
 }
 
@@ -266,29 +205,16 @@ fn survives_encoding(data: &[u8], request: &Request) {
         encode::field(&mut out, field.name.of(data), field.value.of(data));
     }
     encode::end(&mut out);
-    let limits = Limits {
-        line: 20_000,
-        head: 200_000,
-        ..Limits::DEFAULT
-    };
+    let limits = Limits { line: 20_000, head: 200_000, ..Limits::DEFAULT };
     let again = read_request(&out, &[out.len()], &limits);
     let again = again.expect("legal").expect("whole");
     assert_eq!(again.len, out.len());
-    assert_eq!(
-        (again.method, again.framing),
-        (request.method, request.framing)
-    );
-    assert_eq!(
-        (again.keep_alive, again.upgrade),
-        (request.keep_alive, request.upgrade)
-    );
+    assert_eq!((again.method, again.framing), (request.method, request.framing));
+    assert_eq!((again.keep_alive, again.upgrade), (request.keep_alive, request.upgrade));
     assert_eq!(again.query.of(&out), request.query.of(data));
     let texts = |buf: &[u8], fields: &[Field]| -> Vec<_> {
         let text = |span: Span| span.of(buf).to_vec();
-        fields
-            .iter()
-            .map(|f| (text(f.name), text(f.value), f.known, f.hop))
-            .collect()
+        fields.iter().map(|f| (text(f.name), text(f.value), f.known, f.hop)).collect()
     };
     assert_eq!(texts(&out, &again.fields), texts(data, &request.fields));
 }

@@ -33,9 +33,7 @@ pub fn chunked(data: &[u8]) -> Option<(Vec<u8>, usize)> {
 }
 
 fn line(data: &[u8]) -> Option<&[u8]> {
-    data.windows(2)
-        .position(|pair| pair == b"\r\n")
-        .map(|end| &data[..end])
+    data.windows(2).position(|pair| pair == b"\r\n").map(|end| &data[..end])
 }
 
 fn size(digits: &[u8]) -> Option<usize> {

@@ -1,0 +1,40 @@
+//! Messages at the edges of buffers and limits: heads and bodies that fill a buffer, bodies that nobody reads, clients that say early
+//! that they send no more.
+#![allow(clippy::unwrap_used)]
+
+use std::thread;
+use std::time::Duration;
+
+use testkit::backend::{Answer, Recording, Script, Step};
+use testkit::client::Connection;
+use testkit::{Checksum, Evenkeel};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
+
+fn proxy(backend: &Recording, listener: &str) -> Evenkeel {
+    let config = format!(
+        "workers = 1\n[log]\naccess = \"stdout\"\nformat = \"json\"\n[listener.web]\nlisten = \"LISTEN\"\n{listener}\n\
+         [[route]]\nmatch = {{ path = \"/\" }}\npool = \"app\"\n\
+         [[route]]\nmatch = {{ path = \"/fixed\" }}\nrespond = {{ status = 200, body = \"fixed\" }}\n\
+         [pool.app]\nbackends = [\"{}\"]\n",
+        backend.address()
+    );
+    Evenkeel::start(&testkit::binary(BINARY), &config)
+}
+
+/// Field lines of about `bytes` bytes in all, each below the limit of a line.
+fn padding(bytes: usize) -> String {
+    (0..bytes / 4000).map(|i| format!("X-Pad-{i}: {}\r\n", "p".repeat(3980))).collect()
+}
+
+#[test]
+fn a9_a_body_that_comes_after_the_answer_leaves_the_log_line_and_the_connection_whole() {
+    let backend = Recording::start("one");
+    let evenkeel = proxy(&backend, "");
+    let mut client = Connection::open(evenkeel.address()).unwrap();
+    client.send(b"POST /fixed HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 10\r\n\r\n").unwrap();
+    assert_eq!(client.response("POST").unwrap().body, b"fixed");
+    client.send(b"0123456789").unwrap();
+    assert_eq!(client.exchange(b"GET /fixed HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().body, b"fixed");
+    evenkeel.wait_for_log("\"method\":\"POST\",\"host\":\"shop.example\",\"path\":\"/fixed\"");
+}
