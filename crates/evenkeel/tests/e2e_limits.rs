@@ -38,3 +38,17 @@ fn a9_a_body_that_comes_after_the_answer_leaves_the_log_line_and_the_connection_
     assert_eq!(client.exchange(b"GET /fixed HTTP/1.1\r\nHost: a\r\n\r\n").unwrap().body, b"fixed");
     evenkeel.wait_for_log("\"method\":\"POST\",\"host\":\"shop.example\",\"path\":\"/fixed\"");
 }
+
+#[test]
+fn a_body_that_is_held_for_another_attempt_may_stand_behind_any_head() {
+    let backend = Recording::with("one", Script::answer(Answer::Checksum));
+    let evenkeel = proxy(&backend, "");
+    for (head, body) in [(60_000, 65_536), (24_000, 65_536), (12_000, 60_000), (0, 65_536)] {
+        let mut client = Connection::open(evenkeel.address()).unwrap();
+        let bytes = vec![b'b'; body];
+        let request = format!("PUT /up HTTP/1.1\r\nHost: a\r\n{}Content-Length: {body}\r\n\r\n", padding(head));
+        client.send(&[request.as_bytes(), &bytes].concat()).unwrap();
+        let answer = client.response("PUT").map(|answer| answer.json());
+        assert_eq!(answer.map(|it| it["checksum"].as_u64()), Ok(Some(Checksum::of(&bytes).0)), "head {head}, body {body}");
+    }
+}

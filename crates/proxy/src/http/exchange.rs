@@ -389,7 +389,7 @@ impl<'c> Exchange<'c> {
 
     /// Reads the body of a request that may be repeated, so that it can be. True if there is none or all of it is held.
     ///
-    /// Only where that is sure to fit: a declared length of at most 64 KiB. A client that waits for 100 is not made to send first.
+    /// Only where that is sure to fit: a declared length of at most 64 KiB, and room for it behind the head. A client that waits for 100 is not made to send first.
     async fn hold_body(&mut self, idempotent: bool) -> Result<bool, Reason> {
         let head = &self.conn.scratch.head;
         let length = match head.framing {
@@ -397,6 +397,9 @@ impl<'c> Exchange<'c> {
             Framing::Length(n) if idempotent && !head.expect_continue && n <= STEP as u64 => n as usize,
             _ => return Ok(false),
         };
+        if !Buffer::can_hold(head.len + length) {
+            return Ok(false);
+        }
         self.read_body(length).await?;
         self.ready = self.now();
         self.keep += length;
