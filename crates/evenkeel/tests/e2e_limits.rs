@@ -52,3 +52,34 @@ fn a_body_that_is_held_for_another_attempt_may_stand_behind_any_head() {
         assert_eq!(answer.map(|it| it["checksum"].as_u64()), Ok(Some(Checksum::of(&bytes).0)), "head {head}, body {body}");
     }
 }
+
+#[test]
+fn a13_a_pipelined_request_that_starts_late_in_the_buffer_still_gets_its_body_in() {
+    let backend = Recording::with("one", Script::answer(Answer::Checksum));
+    let evenkeel = proxy(&backend, "");
+    for first in (50_000..82_000).step_by(1_000) {
+        for method in ["PUT", "POST"] {
+            let mut client = Connection::open(evenkeel.address()).unwrap();
+            let bytes = vec![b'2'; 40_000];
+            let one = format!("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: {first}\r\n\r\n{}", "1".repeat(first));
+            let two = format!("{method} /2 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", bytes.len());
+            client.send(&[one.as_bytes(), two.as_bytes(), &bytes].concat()).unwrap();
+            assert_eq!(client.response("POST").unwrap().json()["length"].as_u64(), Some(first as u64));
+            let answer = client.response(method).map(|answer| answer.json());
+            assert_eq!(answer.map(|it| it["checksum"].as_u64()), Ok(Some(Checksum::of(&bytes).0)), "{method} behind {first}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_stays_after_a_large_body_that_was_read_to_its_end() {
+    let backend = Recording::with("one", Script::answer(Answer::Checksum));
+    let evenkeel = proxy(&backend, "");
+    let mut client = Connection::open(evenkeel.address()).unwrap();
+    for _ in 0..2 {
+        let body = vec![b'u'; 300_000];
+        client.send(format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).unwrap();
+        client.send(&body).unwrap();
+        assert_eq!(client.response("POST").unwrap().json()["length"].as_u64(), Some(300_000));
+    }
+}

@@ -502,7 +502,7 @@ impl<'c> Exchange<'c> {
     pub(super) fn may_keep(&self) -> bool {
         let scratch = &self.conn.scratch;
         let little = match scratch.head.framing {
-            Framing::Length(n) => n <= STEP as u64,
+            Framing::Length(n) => n <= STEP as u64 || self.body_pumped && scratch.up.is_read(),
             Framing::Empty | Framing::Chunked => true,
         };
         let waits = scratch.head.expect_continue && scratch.up.moved == 0;
