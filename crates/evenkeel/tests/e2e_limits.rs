@@ -72,6 +72,16 @@ fn a13_a_pipelined_request_that_starts_late_in_the_buffer_still_gets_its_body_in
 }
 
 #[test]
+fn a12_a_head_larger_than_any_buffer_is_431_whatever_the_limit_says() {
+    let backend = Recording::start("one");
+    let evenkeel = proxy(&backend, "limits = { head = \"1MiB\" }");
+    let mut client = Connection::open(evenkeel.address()).unwrap();
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", padding(120_000));
+    let _ = client.send(head.as_bytes());
+    assert_eq!(client.response("GET").map(|answer| answer.status), Ok(431));
+}
+
+#[test]
 fn a_connection_stays_after_a_large_body_that_was_read_to_its_end() {
     let backend = Recording::with("one", Script::answer(Answer::Checksum));
     let evenkeel = proxy(&backend, "");
