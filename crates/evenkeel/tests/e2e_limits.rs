@@ -82,6 +82,23 @@ fn a12_a_head_larger_than_any_buffer_is_431_whatever_the_limit_says() {
 }
 
 #[test]
+fn a_chunked_body_over_the_limit_is_413_even_if_it_comes_at_once() {
+    let backend = Recording::with("one", Script::answer(Answer::Checksum));
+    let evenkeel = proxy(&backend, "limits = { body = \"1KiB\" }");
+    for size in [1025, 1500, 3000, 20_000, 200_000] {
+        let mut client = Connection::open(evenkeel.address()).unwrap();
+        let body = format!("{size:x}\r\n{}\r\n0\r\n\r\n", "c".repeat(size));
+        let _ = client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}").as_bytes());
+        assert_eq!(client.response("POST").map(|answer| answer.status), Ok(413), "{size} bytes");
+    }
+    assert!(backend.exchanges().iter().all(|seen| !seen.complete), "the backend must not take it for a request");
+    let whole = format!("400\r\n{}\r\n0\r\n\r\n", "c".repeat(1024));
+    let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{whole}");
+    let mut client = Connection::open(evenkeel.address()).unwrap();
+    assert_eq!(client.exchange(request.as_bytes()).map(|answer| answer.status), Ok(200), "the limit itself is allowed");
+}
+
+#[test]
 fn a_connection_stays_after_a_large_body_that_was_read_to_its_end() {
     let backend = Recording::with("one", Script::answer(Answer::Checksum));
     let evenkeel = proxy(&backend, "");

@@ -143,8 +143,8 @@ impl Exchange<'_> {
             // It takes no more. What it has to say about that may have come already.
             Poll::Ready(Err(Broken::Sink)) => up.deaf = true,
             Poll::Ready(Err(Broken::Malformed)) => return Err(Trouble::Final(Reason::BadFraming)),
+            Poll::Ready(Err(Broken::TooLarge)) => return Err(Trouble::Final(Reason::BodyTooLarge)),
             Poll::Ready(Err(Broken::Truncated | Broken::Source)) => return Err(Trouble::Final(Reason::ClientGone)),
-            Poll::Pending if pump.moved > conn.listener.max_body => return Err(Trouble::Final(Reason::BodyTooLarge)),
             Poll::Pending => self.arm_sending(route, pace),
         }
         Ok(())

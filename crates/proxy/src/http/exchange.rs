@@ -243,12 +243,11 @@ impl<'c> Exchange<'c> {
             None => known.id.extend_from_slice(&new_id(&mut conn.worker.rng.borrow_mut())),
         }
         known.rewritten = false;
-        if head.asterisk || head.path.is_empty() {
-            return Ok(());
+        if !head.asterisk && !head.path.is_empty() {
+            known.path.clear();
+            let normal = normalise(head.path.of(text), listener.path, &mut known.path).map_err(|_| Reason::BadPath)?;
+            known.rewritten = normal == Normal::Rewritten;
         }
-        known.path.clear();
-        let normal = normalise(head.path.of(text), listener.path, &mut known.path).map_err(|_| Reason::BadPath)?;
-        known.rewritten = normal == Normal::Rewritten;
         match head.framing {
             Framing::Length(n) if n > listener.max_body => Err(Reason::BodyTooLarge),
             _ => Ok(()),
@@ -445,6 +444,7 @@ impl<'c> Exchange<'c> {
         let scratch = &mut *conn.scratch;
         let framing = scratch.head.framing;
         scratch.up.start(Body::of_request(framing), framing == Framing::Chunked, self.keep);
+        scratch.up.most = conn.listener.max_body;
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         super::head::upstream(&mut scratch.up.out, &asked, &route.request, &backend.authority, conn.listener.underscores);
         self.body_pumped = true;
