@@ -110,3 +110,16 @@ fn a_connection_stays_after_a_large_body_that_was_read_to_its_end() {
         assert_eq!(client.response("POST").unwrap().json()["length"].as_u64(), Some(300_000));
     }
 }
+
+#[test]
+fn a9_a_refusal_before_the_body_came_is_not_followed_by_a_reset() {
+    let backend = Recording::start("one");
+    let evenkeel = proxy(&backend, "limits = { body = \"1KiB\" }");
+    let mut client = Connection::open(evenkeel.address()).unwrap();
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n").unwrap();
+    for _ in 0..3 {
+        thread::sleep(Duration::from_millis(100));
+        client.send(&[b'x'; 10_000]).expect("a client that writes first must get to reading the answer");
+    }
+    assert_eq!(client.response("POST").map(|answer| answer.status), Ok(413));
+}

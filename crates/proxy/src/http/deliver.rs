@@ -62,12 +62,9 @@ impl Exchange<'_> {
         }
         let whole = self.conn.scratch.up.is_done();
         self.part(up, at, whole, heard);
-        if keep && !whole {
-            let conn = &mut *self.conn;
-            let left = conn.scratch.up.abandon(&mut conn.buffer);
-            return if self.drain(left).await { After::Keep } else { After::Close };
-        }
-        if keep { After::Keep } else { After::Close }
+        let conn = &mut *self.conn;
+        let left = if whole { Body::Empty } else { conn.scratch.up.abandon(&mut conn.buffer) };
+        self.after(keep, left).await
     }
 
     /// Statistics of an attempt that was answered.

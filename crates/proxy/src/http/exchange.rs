@@ -31,6 +31,8 @@ pub(crate) enum After {
     Keep,
     /// It closes, once the client has the answer.
     Close,
+    /// It closes as well, but part of the request has not been read: a close at once would be a reset to a client that still sends it.
+    Leave,
     /// There is nobody to tell.
     Gone,
 }
@@ -495,7 +497,17 @@ impl<'c> Exchange<'c> {
         if !conn.write_out().await {
             return After::Gone;
         }
-        if keep && self.drain(left).await { After::Keep } else { After::Close }
+        self.after(keep, left).await
+    }
+
+    /// What follows an answer when `left` of the request's body has not been read (A9).
+    pub(super) async fn after(&mut self, keep: bool, left: Body) -> After {
+        let is_read = left.is_done();
+        match keep {
+            true if is_read || self.drain(left).await => After::Keep,
+            false if is_read => After::Close,
+            _ => After::Leave,
+        }
     }
 
     /// Whether the connection can take another request after this one: wanted, and what is left of the body is worth reading.
