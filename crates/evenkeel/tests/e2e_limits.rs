@@ -123,3 +123,17 @@ fn a9_a_refusal_before_the_body_came_is_not_followed_by_a_reset() {
     }
     assert_eq!(client.response("POST").map(|answer| answer.status), Ok(413));
 }
+
+#[test]
+fn a_client_that_has_sent_its_fin_gets_a_large_answer_however_late_it_reads() {
+    const LENGTH: u64 = 32 << 20;
+    let backend = Recording::start("one");
+    let evenkeel = proxy(&backend, "");
+    backend.next(Script::answer(Answer::Stream { length: LENGTH, chunked: false }));
+    let mut client = Connection::open_with_small_window(evenkeel.address(), 16_384).unwrap();
+    client.send(b"GET /down HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    client.finish();
+    thread::sleep(Duration::from_millis(500));
+    let answer = client.response_within("GET", Duration::from_secs(20)).unwrap();
+    assert!(answer.complete && answer.body.len() as u64 == LENGTH, "{} bytes", answer.body.len());
+}

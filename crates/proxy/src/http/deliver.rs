@@ -148,8 +148,12 @@ impl Exchange<'_> {
         if *steps != progress {
             *steps = progress;
             self.closing = self.closing.map(|_| self.now());
-            let patience = if waiting == Waiting::Sink { WRITE_STALL } else { route.idle };
-            self.arm(self.now() + patience);
+            if waiting == Waiting::Sink {
+                // A client that has said that it sends no more may read slowly all the same; one that is gone resets what is written.
+                self.conn.timer.set(self.deadline.min(self.now() + WRITE_STALL));
+            } else {
+                self.arm(self.now() + route.idle);
+            }
         }
         let request_read = stopped || self.conn.scratch.up.is_read();
         if waiting == Waiting::Source && request_read && self.poll_client_gone(cx).is_ready() {
