@@ -78,6 +78,9 @@ impl Buffer {
             self.end = floor + (self.end - self.start);
             self.start = floor;
         }
+        if self.bytes.len() - self.end < STEP / 4 {
+            self.to_front();
+        }
         let unread = self.end - self.start;
         let room = (self.bytes.len() - self.end).min(STEP.saturating_sub(unread));
         &mut self.bytes[self.end..self.end + room]
@@ -85,13 +88,25 @@ impl Buffer {
 
     /// As [`Buffer::space`] for a head that is still being read: the whole held part moves to the front when it must.
     pub(crate) fn space_for_head(&mut self) -> &mut [u8] {
-        if self.end == self.bytes.len() && self.origin > 0 {
+        if self.end == self.bytes.len() {
+            self.to_front();
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Moves everything from the origin on to the front; what stands in it keeps its offset from the origin.
+    fn to_front(&mut self) {
+        if self.origin > 0 {
             self.bytes.copy_within(self.origin..self.end, 0);
             self.end -= self.origin;
             self.start -= self.origin;
             self.origin = 0;
         }
-        &mut self.bytes[self.end..]
+    }
+
+    /// Whether so many bytes can be held at once.
+    pub(crate) fn can_hold(bytes: usize) -> bool {
+        bytes <= SIZE
     }
 
     /// Takes note of `n` bytes read into the space.
@@ -156,6 +171,22 @@ mod tests {
             buffer.filled(n);
             assert_eq!(&buffer.held()[..4], b"HEAD");
         }
+    }
+
+    #[test]
+    fn a_head_at_the_very_end_still_has_room_for_its_body_behind_it() {
+        let mut buffer = Buffer::new().unwrap();
+        let space = buffer.space_for_head();
+        let n = space.len();
+        space.fill(b'x');
+        space[n - 4..].copy_from_slice(b"HEAD");
+        buffer.filled(n);
+        buffer.consume(n - 4);
+        buffer.release();
+        buffer.hold();
+        buffer.consume(4);
+        assert!(buffer.space(4).len() >= STEP / 4);
+        assert_eq!(buffer.held(), b"HEAD");
     }
 
     #[test]

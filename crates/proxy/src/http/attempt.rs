@@ -143,8 +143,8 @@ impl Exchange<'_> {
             // It takes no more. What it has to say about that may have come already.
             Poll::Ready(Err(Broken::Sink)) => up.deaf = true,
             Poll::Ready(Err(Broken::Malformed)) => return Err(Trouble::Final(Reason::BadFraming)),
+            Poll::Ready(Err(Broken::TooLarge)) => return Err(Trouble::Final(Reason::BodyTooLarge)),
             Poll::Ready(Err(Broken::Truncated | Broken::Source)) => return Err(Trouble::Final(Reason::ClientGone)),
-            Poll::Pending if pump.moved > conn.listener.max_body => return Err(Trouble::Final(Reason::BodyTooLarge)),
             Poll::Pending => self.arm_sending(route, pace),
         }
         Ok(())
@@ -264,6 +264,8 @@ impl Exchange<'_> {
     /// Reads what is left of a body that nobody needs, at most 64 KiB and 5 s (A9). False when there is more.
     pub(super) async fn drain(&mut self, mut body: Body) -> bool {
         let mut left = STEP;
+        // The head stays where it is: the log still shows it.
+        let keep = self.conn.scratch.head.len;
         self.conn.timer.set(self.now() + DRAIN);
         poll_fn(|cx| {
             let conn = &mut *self.conn;
@@ -283,7 +285,7 @@ impl Exchange<'_> {
                         break;
                     }
                 }
-                let space = conn.buffer.space(0);
+                let space = conn.buffer.space(keep);
                 if space.is_empty() {
                     return Poll::Ready(false);
                 }

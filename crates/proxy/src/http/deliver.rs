@@ -62,12 +62,9 @@ impl Exchange<'_> {
         }
         let whole = self.conn.scratch.up.is_done();
         self.part(up, at, whole, heard);
-        if keep && !whole {
-            let conn = &mut *self.conn;
-            let left = conn.scratch.up.abandon(&mut conn.buffer);
-            return if self.drain(left).await { After::Keep } else { After::Close };
-        }
-        if keep { After::Keep } else { After::Close }
+        let conn = &mut *self.conn;
+        let left = if whole { Body::Empty } else { conn.scratch.up.abandon(&mut conn.buffer) };
+        self.after(keep, left).await
     }
 
     /// Statistics of an attempt that was answered.
@@ -151,8 +148,12 @@ impl Exchange<'_> {
         if *steps != progress {
             *steps = progress;
             self.closing = self.closing.map(|_| self.now());
-            let patience = if waiting == Waiting::Sink { WRITE_STALL } else { route.idle };
-            self.arm(self.now() + patience);
+            if waiting == Waiting::Sink {
+                // A client that has said that it sends no more may read slowly all the same; one that is gone resets what is written.
+                self.conn.timer.set(self.deadline.min(self.now() + WRITE_STALL));
+            } else {
+                self.arm(self.now() + route.idle);
+            }
         }
         let request_read = stopped || self.conn.scratch.up.is_read();
         if waiting == Waiting::Source && request_read && self.poll_client_gone(cx).is_ready() {

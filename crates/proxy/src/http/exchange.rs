@@ -31,6 +31,8 @@ pub(crate) enum After {
     Keep,
     /// It closes, once the client has the answer.
     Close,
+    /// It closes as well, but part of the request has not been read: a close at once would be a reset to a client that still sends it.
+    Leave,
     /// There is nobody to tell.
     Gone,
 }
@@ -243,12 +245,11 @@ impl<'c> Exchange<'c> {
             None => known.id.extend_from_slice(&new_id(&mut conn.worker.rng.borrow_mut())),
         }
         known.rewritten = false;
-        if head.asterisk || head.path.is_empty() {
-            return Ok(());
+        if !head.asterisk && !head.path.is_empty() {
+            known.path.clear();
+            let normal = normalise(head.path.of(text), listener.path, &mut known.path).map_err(|_| Reason::BadPath)?;
+            known.rewritten = normal == Normal::Rewritten;
         }
-        known.path.clear();
-        let normal = normalise(head.path.of(text), listener.path, &mut known.path).map_err(|_| Reason::BadPath)?;
-        known.rewritten = normal == Normal::Rewritten;
         match head.framing {
             Framing::Length(n) if n > listener.max_body => Err(Reason::BodyTooLarge),
             _ => Ok(()),
@@ -389,7 +390,7 @@ impl<'c> Exchange<'c> {
 
     /// Reads the body of a request that may be repeated, so that it can be. True if there is none or all of it is held.
     ///
-    /// Only where that is sure to fit: a declared length of at most 64 KiB. A client that waits for 100 is not made to send first.
+    /// Only where that is sure to fit: a declared length of at most 64 KiB, and room for it behind the head. A client that waits for 100 is not made to send first.
     async fn hold_body(&mut self, idempotent: bool) -> Result<bool, Reason> {
         let head = &self.conn.scratch.head;
         let length = match head.framing {
@@ -397,6 +398,9 @@ impl<'c> Exchange<'c> {
             Framing::Length(n) if idempotent && !head.expect_continue && n <= STEP as u64 => n as usize,
             _ => return Ok(false),
         };
+        if !Buffer::can_hold(head.len + length) {
+            return Ok(false);
+        }
         self.read_body(length).await?;
         self.ready = self.now();
         self.keep += length;
@@ -442,6 +446,7 @@ impl<'c> Exchange<'c> {
         let scratch = &mut *conn.scratch;
         let framing = scratch.head.framing;
         scratch.up.start(Body::of_request(framing), framing == Framing::Chunked, self.keep);
+        scratch.up.most = conn.listener.max_body;
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         super::head::upstream(&mut scratch.up.out, &asked, &route.request, &backend.authority, conn.listener.underscores);
         self.body_pumped = true;
@@ -492,14 +497,24 @@ impl<'c> Exchange<'c> {
         if !conn.write_out().await {
             return After::Gone;
         }
-        if keep && self.drain(left).await { After::Keep } else { After::Close }
+        self.after(keep, left).await
+    }
+
+    /// What follows an answer when `left` of the request's body has not been read (A9).
+    pub(super) async fn after(&mut self, keep: bool, left: Body) -> After {
+        let is_read = left.is_done();
+        match keep {
+            true if is_read || self.drain(left).await => After::Keep,
+            false if is_read => After::Close,
+            _ => After::Leave,
+        }
     }
 
     /// Whether the connection can take another request after this one: wanted, and what is left of the body is worth reading.
     pub(super) fn may_keep(&self) -> bool {
         let scratch = &self.conn.scratch;
         let little = match scratch.head.framing {
-            Framing::Length(n) => n <= STEP as u64,
+            Framing::Length(n) => n <= STEP as u64 || self.body_pumped && scratch.up.is_read(),
             Framing::Empty | Framing::Chunked => true,
         };
         let waits = scratch.head.expect_continue && scratch.up.moved == 0;

@@ -17,6 +17,8 @@ pub(crate) enum Broken {
     Truncated,
     /// The source's framing is wrong.
     Malformed,
+    /// The body is larger than it may be.
+    TooLarge,
     /// Reading from the source failed.
     Source,
     /// Writing to the sink failed.
@@ -47,6 +49,8 @@ pub(crate) struct Pump {
     pub(crate) waiting: Waiting,
     /// Body bytes taken from the source.
     pub(crate) moved: u64,
+    /// How many there may be. What goes beyond is not written, so that the sink can't take the message for whole.
+    pub(crate) most: u64,
     /// Whether any byte has been written to the sink.
     pub(crate) begun: bool,
     /// Reads and writes for this message that did something; by this a caller sees progress.
@@ -65,6 +69,7 @@ impl Pump {
             keep: 0,
             waiting: Waiting::Source,
             moved: 0,
+            most: u64::MAX,
             begun: false,
             steps: 0,
         }
@@ -77,6 +82,7 @@ impl Pump {
         self.body = body;
         self.chunked = chunked;
         (self.written, self.lent, self.keep, self.moved) = (0, 0, keep, 0);
+        self.most = u64::MAX;
         self.waiting = Waiting::Source;
         self.begun = false;
         self.steps = 0;
@@ -147,6 +153,9 @@ impl Pump {
             buffer.consume(piece.skip);
             if piece.data > 0 {
                 self.moved += piece.data as u64;
+                if self.moved > self.most {
+                    return Err(Broken::TooLarge);
+                }
                 if self.chunked {
                     self.out.extend_from_slice(encode::chunk_head(piece.data).as_ref());
                 }

@@ -158,7 +158,7 @@ async fn serve(mut conn: Connection) -> Option<(Parked, bool)> {
         match exchange::run(&mut conn).await {
             After::Keep => {}
             After::Close if conn.is_all_read() => break,
-            After::Close => {
+            After::Close | After::Leave => {
                 conn.linger().await;
                 break;
             }

@@ -16,6 +16,7 @@ use policy::route::Router;
 pub use pool::{Backend, Pool};
 
 use crate::board::Board;
+use crate::buffer::STEP;
 use edits::Edits;
 
 /// Gives the addresses a backend's name stands for now; empty while it has never been resolved.
@@ -116,7 +117,8 @@ fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     Listener {
         addresses: listener.listen.clone(),
         trusted: listener.trusted_proxies.clone(),
-        limits: wire::h1::Limits { target: limits.target, line: limits.line, head: limits.head, fields: limits.fields },
+        // A head is read into one buffer: a higher limit could not be told from a client that has stopped in the middle.
+        limits: wire::h1::Limits { target: limits.target, line: limits.line, head: limits.head.min(STEP), fields: limits.fields },
         max_body: limits.body.unwrap_or(u64::MAX),
         path: wire::h1::path::Policy { keep_encoded_slash: listener.keep_encoded_slash },
         underscores: listener.underscores,
