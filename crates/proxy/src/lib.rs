@@ -20,5 +20,5 @@ pub use board::{BackendState, Board, Health, PoolState};
 pub use error::{Fault, Reason};
 pub use handle::{CantListen, Handle, Options};
 pub use log::Sink as AccessLog;
-pub use net::raise_descriptor_limit;
+pub use net::{is_out_of_descriptors, raise_descriptor_limit};
 pub use plan::{Backend, Plan, Pool, Resolve};

@@ -33,8 +33,8 @@ const BURST: u32 = 256;
 pub(crate) enum Command {
     /// Work by this plan from now on; listen on these addresses too, and no longer on those.
     Publish { plan: Arc<Plan>, open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
-    /// A connection that another worker accepted here.
-    Adopt { socket: TcpStream, peer: SocketAddr, listener: SocketAddr },
+    /// A connection that another worker accepted here, and the count in which it stands already.
+    Adopt { socket: TcpStream, peer: SocketAddr, listener: SocketAddr, of_listener: Arc<AtomicU32> },
     /// Take nothing new, end what runs.
     Drain,
 }
@@ -182,7 +182,7 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, listener: SocketAddr) {
+    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, listener: SocketAddr, of_listener: Arc<AtomicU32>) {
         // The gate may have closed since; the connection was accepted, so it is served by what the gate last went by.
         let gate = self.gates.borrow().get(&listener).cloned();
         let gate = gate.or_else(|| {
@@ -195,7 +195,7 @@ impl Worker {
             }))
         });
         if let Some(gate) = gate {
-            accept::begin(self, &gate, socket, peer, Counted::handed(self, &gate));
+            accept::begin(self, &gate, socket, peer, Counted::handed(self, of_listener));
         }
     }
 }
@@ -241,7 +241,7 @@ async fn work(seat: Seat) {
                 // Control may have given up waiting; the plan is in force all the same.
                 let _ = done.send(());
             }
-            Command::Adopt { socket, peer, listener } => worker.adopt(socket, peer, listener),
+            Command::Adopt { socket, peer, listener, of_listener } => worker.adopt(socket, peer, listener, of_listener),
             Command::Drain => worker.drain(),
         }
     }
@@ -289,13 +289,13 @@ pub(crate) struct Counted {
 impl Counted {
     pub(crate) fn new(worker: &Rc<Worker>, gate: &Gate) -> Self {
         worker.cells.open.fetch_add(1, Relaxed);
-        Self::handed(worker, gate)
-    }
-
-    /// For a connection that the worker who handed it on has counted here.
-    pub(crate) fn handed(worker: &Rc<Worker>, gate: &Gate) -> Self {
         let of_listener = gate.listener.borrow().open.clone();
         of_listener.fetch_add(1, Relaxed);
+        Self::handed(worker, of_listener)
+    }
+
+    /// For a connection that the worker who handed it on has counted, here and for its listener.
+    fn handed(worker: &Rc<Worker>, of_listener: Arc<AtomicU32>) -> Self {
         Self { worker: worker.clone(), of_listener }
     }
 }
