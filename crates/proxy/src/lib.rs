@@ -11,6 +11,8 @@ mod handle;
 mod http;
 mod log;
 mod plan;
+#[cfg(test)]
+mod stage;
 pub mod stats;
 mod timer;
 mod upstream;

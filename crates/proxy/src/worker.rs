@@ -214,7 +214,7 @@ pub(crate) fn run(seat: Seat) {
     runtime.block_on(work(seat));
 }
 
-async fn work(seat: Seat) {
+pub(crate) async fn work(seat: Seat) {
     let Seat { id, ports, mut commands, start, seed, max_connections, log } = seat;
     let worker = Rc::new(Worker {
         id,
