@@ -56,6 +56,10 @@ impl Exchange<'_> {
             if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
                 return Poll::Ready(dialled.map_err(|e| {
                     tracing::debug!("{}: {e}", backend.state.identity);
+                    if net::is_out_of_descriptors(&e) {
+                        // Ours, not the backend's: it stays in rotation, and the next one could be dialled no better (E5).
+                        return Trouble::Final(Reason::Internal);
+                    }
                     Trouble::Upstream(Failure::Connect, Reason::ConnectFailed)
                 }));
             }
