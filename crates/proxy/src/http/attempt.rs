@@ -88,9 +88,14 @@ impl Exchange<'_> {
                 return Err(malformed());
             }
             let len = answer.len;
+            let is_go = answer.status == 100;
             if self.conn.scratch.head.version == Version::Http11 {
                 self.pass_interim(up).await?;
                 self.arm(self.now() + route.response);
+                if is_go && !up.told_to_continue {
+                    up.told_to_continue = true;
+                    pace = Pace::new(self.now(), self.conn.scratch.up.moved);
+                }
             }
             up.buffer.consume(len);
             up.buffer.release();
@@ -145,13 +150,13 @@ impl Exchange<'_> {
             Poll::Ready(Err(Broken::Malformed)) => return Err(Trouble::Final(Reason::BadFraming)),
             Poll::Ready(Err(Broken::TooLarge)) => return Err(Trouble::Final(Reason::BodyTooLarge)),
             Poll::Ready(Err(Broken::Truncated | Broken::Source)) => return Err(Trouble::Final(Reason::ClientGone)),
-            Poll::Pending => self.arm_sending(route, pace),
+            Poll::Pending => self.arm_sending(up, route, pace),
         }
         Ok(())
     }
 
     /// The deadline of a body on its way: the client's where more must come, the backend's where more must be taken.
-    fn arm_sending(&mut self, route: &Route, pace: &mut Pace) {
+    fn arm_sending(&mut self, up: &Upstream, route: &Route, pace: &mut Pace) {
         let pump = &self.conn.scratch.up;
         if pump.steps == pace.steps {
             return;
@@ -159,8 +164,7 @@ impl Exchange<'_> {
         pace.steps = pump.steps;
         let (now, moved, listener) = (self.now(), pump.moved, &self.conn.listener);
         match pump.waiting {
-            // An interim answer is what the client waits for.
-            Waiting::Source if self.conn.scratch.head.expect_continue && moved == 0 => self.arm(now + route.response),
+            Waiting::Source if self.waits_for_go(up) => self.arm(now + route.response),
             Waiting::Source => self.arm(pace.deadline(now, moved, listener.body, listener.body_rate)),
             Waiting::Sink => {
                 (pace.since, pace.from) = (now, moved);
@@ -175,13 +179,19 @@ impl Exchange<'_> {
         self.conn.timer.set(deadline.min(self.deadline).min(gone));
     }
 
+    /// Whether the client sends no body because it waits for the backend's 100.
+    fn waits_for_go(&self, up: &Upstream) -> bool {
+        let scratch = &self.conn.scratch;
+        scratch.head.expect_continue && scratch.up.moved == 0 && !up.told_to_continue
+    }
+
     /// What a deadline that has passed means.
     fn late(&self, up: &Upstream) -> Trouble {
         let pump = &self.conn.scratch.up;
         let waits_for_client = !pump.is_done() && !up.deaf && pump.waiting == Waiting::Source;
         if self.now() >= self.deadline {
             Trouble::Final(Reason::TotalTimeout)
-        } else if waits_for_client && !(self.conn.scratch.head.expect_continue && pump.moved == 0) {
+        } else if waits_for_client && !self.waits_for_go(up) {
             Trouble::Final(Reason::BodyTimeout)
         } else {
             Trouble::Upstream(Failure::ResponseTimeout, Reason::ResponseTimeout)
