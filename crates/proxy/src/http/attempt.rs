@@ -128,7 +128,9 @@ impl Exchange<'_> {
                 Poll::Pending => break,
             }
         }
-        if self.conn.scratch.up.is_read() && self.poll_client_gone(cx).is_ready() {
+        // Before a byte is written the attempt may be repeated from the body as it stands in the buffer, which reading on would move.
+        let pump = &self.conn.scratch.up;
+        if pump.is_read() && pump.begun && self.poll_client_gone(cx).is_ready() {
             return Poll::Ready(Err(Trouble::Final(Reason::ClientGone)));
         }
         self.conn.timer.poll(cx).map(|()| Err(self.late(up)))
