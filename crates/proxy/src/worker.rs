@@ -33,8 +33,8 @@ const BURST: u32 = 256;
 pub(crate) enum Command {
     /// Work by this plan from now on; listen on these addresses too, and no longer on those.
     Publish { plan: Arc<Plan>, open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
-    /// A connection that another worker accepted here.
-    Adopt { socket: TcpStream, peer: SocketAddr, listener: SocketAddr },
+    /// A connection that another worker accepted at this address, for this listener.
+    Adopt { socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener> },
     /// Take nothing new, end what runs.
     Drain,
 }
@@ -120,6 +120,26 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    fn new(seat: Seat) -> (Rc<Self>, UnboundedReceiver<Command>) {
+        let Seat { id, ports, commands, start, seed, max_connections, log } = seat;
+        let worker = Self {
+            id,
+            cells: ports[id].cells.clone(),
+            ports,
+            timers: Timers::new(start),
+            buffers: Buffers::default(),
+            rng: RefCell::new(fastrand::Rng::with_seed(seed)),
+            max_connections,
+            lines: Lines::new(log),
+            draining: Cell::new(false),
+            local: RefCell::default(),
+            gates: RefCell::default(),
+            scratch: RefCell::default(),
+            parked: Cell::new(0),
+        };
+        (Rc::new(worker), commands)
+    }
+
     /// The plan in force. A request takes it once and keeps it to its end.
     pub(crate) fn local(&self) -> Option<Rc<Local>> {
         self.local.borrow().clone()
@@ -182,21 +202,11 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, listener: SocketAddr) {
-        // The gate may have closed since; the connection was accepted, so it is served by what the gate last went by.
-        let gate = self.gates.borrow().get(&listener).cloned();
-        let gate = gate.or_else(|| {
-            let local = self.local()?;
-            let listener = local.plan.listeners.first()?.clone();
-            Some(Rc::new(Gate {
-                address: SocketAddr::from(([0, 0, 0, 0], 0)),
-                listener: RefCell::new(listener),
-                close: Notify::new(),
-            }))
-        });
-        if let Some(gate) = gate {
-            accept::begin(self, &gate, socket, peer, Counted::handed(self, &gate));
-        }
+    /// The gate of this address. Where there is none, because it has closed or a publish has not come here yet, one that goes by the
+    /// listener that the connection was accepted for: no other's trust and limits are its own.
+    fn gate(&self, address: SocketAddr, listener: Arc<Listener>) -> Rc<Gate> {
+        let known = self.gates.borrow().get(&address).cloned();
+        known.unwrap_or_else(|| Rc::new(Gate { address, listener: RefCell::new(listener), close: Notify::new() }))
     }
 }
 
@@ -215,22 +225,7 @@ pub(crate) fn run(seat: Seat) {
 }
 
 async fn work(seat: Seat) {
-    let Seat { id, ports, mut commands, start, seed, max_connections, log } = seat;
-    let worker = Rc::new(Worker {
-        id,
-        cells: ports[id].cells.clone(),
-        ports,
-        timers: Timers::new(start),
-        buffers: Buffers::default(),
-        rng: RefCell::new(fastrand::Rng::with_seed(seed)),
-        max_connections,
-        lines: Lines::new(log),
-        draining: Cell::new(false),
-        local: RefCell::default(),
-        gates: RefCell::default(),
-        scratch: RefCell::default(),
-        parked: Cell::new(0),
-    });
+    let (worker, mut commands) = Worker::new(seat);
     tokio::task::spawn_local(worker.timers.clone().sweep());
     tokio::task::spawn_local(tidy(worker.clone()));
     tokio::task::spawn_local(flush(worker.clone()));
@@ -241,7 +236,10 @@ async fn work(seat: Seat) {
                 // Control may have given up waiting; the plan is in force all the same.
                 let _ = done.send(());
             }
-            Command::Adopt { socket, peer, listener } => worker.adopt(socket, peer, listener),
+            Command::Adopt { socket, peer, address, listener } => {
+                let gate = worker.gate(address, listener);
+                accept::begin(&worker, &gate, socket, peer, Counted::handed(&worker, &gate));
+            }
             Command::Drain => worker.drain(),
         }
     }
@@ -306,6 +304,38 @@ impl Drop for Counted {
         self.of_listener.fetch_sub(1, Relaxed);
         if std::thread::panicking() {
             self.worker.cells.panics.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::Board;
+
+    fn worker() -> Rc<Worker> {
+        let (commands, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let ports: Arc<[Port]> = vec![Port { commands, cells: Arc::default() }].into();
+        let (log, _) = std::sync::mpsc::sync_channel(1);
+        Worker::new(Seat { id: 0, ports, commands: receiver, start: Instant::now(), seed: 1, max_connections: 9, log }).0
+    }
+
+    #[test]
+    fn a_connection_handed_over_for_an_address_unknown_here_goes_by_its_own_listener() {
+        let text = "[listener.inner]\nlisten = \"127.0.0.1:1\"\ntrusted_proxies = [\"0.0.0.0/0\"]\n\
+                    [listener.outer]\nlisten = \"127.0.0.1:2\"\n[[route]]\nmatch = { path = \"/\" }\nrespond = { status = 200 }\n";
+        let config = config::parse("evenkeel.toml", text).unwrap();
+        let plan = Arc::new(Plan::compile(&config, &|_, _| Vec::new(), &Board::new(1)));
+        let outer = plan.listeners.iter().find(|listener| listener.addresses[0].port() == 2).unwrap();
+        let worker = worker();
+        let peer = "192.0.2.1".parse().unwrap();
+        for published in [false, true] {
+            if published {
+                worker.publish(plan.clone(), Vec::new(), &[]);
+            }
+            let gate = worker.gate(outer.addresses[0], outer.clone());
+            assert!(Arc::ptr_eq(&gate.listener(), outer) && !gate.listener().trusts(peer), "published: {published}");
         }
     }
 }
