@@ -2,6 +2,7 @@
 //! where it goes nowhere.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -54,10 +55,7 @@ impl Exchange<'_> {
         let mut dial = pin!(net::dial(backend.address));
         poll_fn(|cx| {
             if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
-                return Poll::Ready(dialled.map_err(|e| {
-                    tracing::debug!("{}: {e}", backend.state.identity);
-                    Trouble::Upstream(Failure::Connect, Reason::ConnectFailed)
-                }));
+                return Poll::Ready(dialled.map_err(|e| not_connected(&e, &backend.state.identity)));
             }
             if self.poll_client_gone(cx).is_ready() {
                 return Poll::Ready(Err(Trouble::Final(Reason::ClientGone)));
@@ -312,6 +310,16 @@ impl Exchange<'_> {
     }
 }
 
+/// What a connect that failed means. Having no descriptor left for it says nothing about the backend, so no backend is suspected.
+fn not_connected(e: &io::Error, backend: &str) -> Trouble {
+    if net::is_out_of_descriptors(e) {
+        tracing::warn!("can't connect to {backend}: {e}");
+        return Trouble::Final(Reason::Internal);
+    }
+    tracing::debug!("{backend}: {e}");
+    Trouble::Upstream(Failure::Connect, Reason::ConnectFailed)
+}
+
 fn malformed() -> Trouble {
     Trouble::Upstream(Failure::Malformed, Reason::UpstreamMalformed)
 }
@@ -324,5 +332,21 @@ fn closed(up: &Upstream) -> Trouble {
         Trouble::Upstream(Failure::StaleIdle, Reason::UpstreamReset)
     } else {
         Trouble::Upstream(Failure::Reset, Reason::UpstreamReset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_not_blamed_for_descriptors_that_have_run_out_here() {
+        // EMFILE and ENFILE of every system this runs on.
+        for number in [24, 23] {
+            let trouble = not_connected(&io::Error::from_raw_os_error(number), "app/b");
+            assert!(matches!(trouble, Trouble::Final(Reason::Internal)));
+        }
+        let refused = not_connected(&io::ErrorKind::ConnectionRefused.into(), "app/b");
+        assert!(matches!(refused, Trouble::Upstream(Failure::Connect, Reason::ConnectFailed)));
     }
 }
