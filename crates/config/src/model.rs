@@ -459,7 +459,7 @@ pub enum Check {
 /// Connections to a backend kept for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idle {
-    /// Most of them for each backend and worker. Default: 128; 0 keeps none.
+    /// Most of them for each backend and worker; more are kept only for a second. Default: 128; 0 keeps none.
     pub connections: usize,
     /// How long one is kept. Default: 50 s, under the 60 s after which most backends close.
     pub timeout: Duration,

@@ -43,6 +43,8 @@ fn process(page: &mut Page, control: &Shared) {
     page.counter("evenkeel_config_reloads_total", "Reloads of the configuration, by their result.")
         .row(&[("result", "applied")], facts.reloads)
         .row(&[("result", "refused")], facts.refused);
+    page.gauge("evenkeel_stale_names", "Names of backends whose last look-up failed; an older answer is used where there is one.")
+        .row(&[], control.names.faults().len());
 }
 
 fn traffic(page: &mut Page, control: &Shared) {

@@ -17,6 +17,7 @@ use crate::health::Checks;
 use crate::reload::{Force, default_workers};
 use crate::status::{self, Status};
 use crate::task::Task;
+use crate::text;
 use crate::watch::Watched;
 use crate::{ReloadError, Reloaded, StartError};
 
@@ -106,8 +107,11 @@ impl Control {
             }
         };
         let shared = Arc::new(shared(&options, lookup, &config)?);
-        shared.apply(&mut *shared.force.lock().await, config).await?;
+        let done = shared.apply(&mut *shared.force.lock().await, config).await?;
         shared.phase.send_replace(Phase::Running);
+        let addresses: Vec<String> = shared.facts().listening.iter().map(|(_, address)| address.to_string()).collect();
+        let (listening, took) = (addresses.join(", "), text::duration(done.took));
+        tracing::info!(listening, pools = done.pools, backends = done.backends, workers = shared.data.workers(), took, "serving");
         let following = shared.clone();
         let mut tasks = vec![Task::spawn(async move {
             loop {

@@ -1,6 +1,6 @@
 //! The admin listener: who may ask, what it answers, and how the process ends.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod stage;
 
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 const HEALTH: &str = r#"{ tcp = true, interval = "60s" }"#;
 
 #[tokio::test]
-async fn reads_are_free_here_and_writes_need_the_token() {
+async fn reads_are_free_here_and_writes_need_the_token_d8() {
     let backend = Backend::start().await;
     let stage = Stage::start(&one_pool(&[backend.address], HEALTH)).await;
     for path in ["/status", "/metrics", "/healthz", "/readyz"] {
@@ -147,7 +147,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 #[tokio::test]
-async fn draining_fails_readiness_at_once_and_lets_what_runs_end() {
+async fn draining_fails_readiness_at_once_and_lets_what_runs_end_f15() {
     let backend = Backend::start().await;
     let stage = Stage::start(&one_pool(&[backend.address], HEALTH)).await;
     let folder = stage.folder.path().join("run");

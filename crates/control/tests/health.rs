@@ -87,7 +87,7 @@ async fn a_probe_that_passes_ends_a_suspicion_at_once() {
 }
 
 #[tokio::test]
-async fn a_backend_that_flaps_is_held_down_though_it_passes() {
+async fn a_backend_that_flaps_is_held_down_though_it_passes_f11() {
     let (live, flapping) = (Backend::start().await, Backend::start().await);
     let health = r#"{ path = "/", interval = "100ms", timeout = "100ms", edge_interval = "50ms", rise = 1, fall = 1 }"#;
     let stage = Stage::start(&one_pool(&[live.address, flapping.address], health)).await;
@@ -117,7 +117,7 @@ async fn without_checks_a_backend_is_unknown_and_serves() {
 }
 
 #[tokio::test]
-async fn a_backend_held_down_serves_when_nobody_else_is_left() {
+async fn a_backend_held_down_serves_when_nobody_else_is_left_f11() {
     let (mut live, flapping) = (Backend::start().await, Backend::start().await);
     let health = r#"{ path = "/", interval = "100ms", timeout = "100ms", edge_interval = "50ms", rise = 1, fall = 1 }"#;
     let stage = Stage::start(&one_pool(&[live.address, flapping.address], health)).await;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 const HEALTH: &str = r#"{ path = "/", interval = "60s" }"#;
 
 #[tokio::test]
-async fn a_reload_keeps_listeners_connections_counts_and_checks() {
+async fn a_reload_keeps_listeners_connections_counts_and_checks_f13() {
     let (a, b) = (Backend::start().await, Backend::start().await);
     let stage = Stage::start(&one_pool(&[a.address], HEALTH)).await;
     let front = stage.front();
@@ -28,12 +28,23 @@ async fn a_reload_keeps_listeners_connections_counts_and_checks() {
     assert_eq!((done.pools, done.routes, done.backends), (1, 1, 2));
     assert_eq!(stage.front(), front);
     let after = stage.backend(0);
-    assert_eq!((after.since, after.checks_passed, after.attempts), (before.since, 1, 1), "the check of a went on as it was");
+    assert_eq!(
+        (after.since, after.checks_passed, after.attempts),
+        (before.since.clone(), 1, 1),
+        "the check of a went on as it was"
+    );
     assert_eq!(stage.backend(1).health, "up", "the first check of b came before its first request");
     client.write_all(request.as_bytes()).await.unwrap();
     assert!(client.read(&mut answer).await.unwrap() > 0, "the connection lives on");
 
-    // Other parameters are another check.
+    // Another name is no other check.
+    let named = format!("{{ address = \"{}\", name = \"blue\" }}", a.address);
+    stage.write(&one_pool(&[a.address], HEALTH).replace(&format!("\"{}\"", a.address), &named));
+    stage.control.reload().await.unwrap();
+    let after = stage.backend(0);
+    assert_eq!((after.name.as_str(), after.since, after.checks_passed), ("blue", before.since, 1));
+
+    // Other parameters are.
     stage.write(&one_pool(&[a.address], r#"{ path = "/other", interval = "60s" }"#));
     stage.control.reload().await.unwrap();
     until("a is checked in the new way", || a.heads().iter().any(|head| head.starts_with("GET /other "))).await;
@@ -44,7 +55,7 @@ async fn a_reload_keeps_listeners_connections_counts_and_checks() {
 }
 
 #[tokio::test]
-async fn a_faulty_or_unreadable_file_is_refused_whole_and_everyone_is_told() {
+async fn a_faulty_or_unreadable_file_is_refused_whole_and_everyone_is_told_f14() {
     let backend = Backend::start().await;
     let good = one_pool(&[backend.address], HEALTH);
     let stage = Stage::start(&good).await;
@@ -188,4 +199,42 @@ async fn a_start_that_cant_go_well_says_why() {
     let text = format!("listen = \"{}\"\nbackends = [\"127.0.0.1:1\"]\n", held.local_addr().unwrap());
     let error = Stage::try_start(&text, false).await.err().unwrap();
     assert!(matches!(error, StartError::CantListen(_)) && error.to_string().contains("hint: "), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_under_load_cost_nobody_an_answer_f13() {
+    let (a, b) = (Backend::start().await, Backend::start().await);
+    let one = one_pool(&[a.address, b.address], HEALTH);
+    let other = one_pool(&[b.address, a.address], r#"{ tcp = true, interval = "30s" }"#);
+    let stage = Stage::start(&one).await;
+    let front = stage.front();
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            tokio::spawn(async move {
+                // Half on connections of their own, half on one that is kept.
+                let mut kept = TcpStream::connect(front).await.unwrap();
+                let request = format!("GET / HTTP/1.1\r\nHost: {front}\r\n\r\n");
+                let mut buf = [0; 4096];
+                for _ in 0..150 {
+                    assert_eq!(stage::ask(front, "GET", "/", &[]).await.status, 200);
+                    kept.write_all(request.as_bytes()).await.unwrap();
+                    let n = kept.read(&mut buf).await.unwrap();
+                    assert!(buf[..n].starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&buf[..n]));
+                }
+            })
+        })
+        .collect();
+    let mut reloads = 0;
+    while clients.iter().any(|client| !client.is_finished()) {
+        stage.write(if reloads % 2 == 0 { &other } else { &one });
+        stage.control.reload().await.unwrap();
+        reloads += 1;
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert!(reloads > 5, "{reloads}");
+    let status = stage.control.status();
+    assert_eq!((status.config.reloads, status.reasons.len()), (reloads, 0), "{:?}", status.reasons);
+    assert!(status.pools[0].backends.iter().all(|backend| backend.attempts > 0 && backend.in_flight == 0), "{status:?}");
 }

@@ -54,7 +54,7 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: three lines are a whole configuration.
+#[command(after_help = "Example: two lines are a whole configuration.
   $ cat evenkeel.toml
   listen   = \"0.0.0.0:8000\"
   backends = [\"10.0.0.1:8080\", \"10.0.0.2:8080\"]
@@ -135,15 +135,15 @@ pub(crate) enum BalanceWord {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: one of two backends is slow and fails now and then.
-  $ evenkeel backend --listen 127.0.0.1:8001 --name good &
-  $ evenkeel backend --listen 127.0.0.1:8002 --name bad --delay 50ms --fail 10% &
+  $ evenkeel backend --listen 8001 --name good &
+  $ evenkeel backend --listen 8002 --name bad --delay 50ms --fail 10% &
   $ evenkeel proxy :8000 127.0.0.1:8001 127.0.0.1:8002 --health-path /health
 
 Every request is answered with JSON: the backend's name and port, and the
 method, path, headers and body that came. /health answers with \"status\",
 \"cpu_usage\", \"memory_usage\" and \"name\"; it is never late and never fails.")]
 pub(crate) struct Backend {
-    /// Where it listens: ADDRESS:PORT, :PORT for every address, or PORT for 127.0.0.1
+    /// Where it listens: ADDRESS:PORT, :PORT for every IPv4 address, or PORT for 127.0.0.1
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8001", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     /// What it calls itself [default: backend-PORT]
@@ -169,7 +169,7 @@ pub(crate) struct Backend {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   $ evenkeel reload -c evenkeel.toml
-  evenkeel.toml is in force: 2 listeners, 3 routes, 2 pools, 5 backends
+  evenkeel.toml is in force after 0.4 ms: 2 listeners, 3 routes, 2 pools, 5 backends
 
 The file is checked first; if it has faults they are shown, and nothing is
 changed (exit code 2). Needs an [admin] table in the file. Without one,
@@ -188,7 +188,7 @@ pub(crate) struct Reload {
 Needs an [admin] table in the configuration. --json prints what GET /status
 of the admin listener answers.")]
 pub(crate) struct Status {
-    /// The configuration file, whose [admin] table says where to ask
+    /// The configuration file, whose admin table says where to ask
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, conflicts_with = "admin")]
     pub(crate) config: PathBuf,
     /// Ask this admin listener instead

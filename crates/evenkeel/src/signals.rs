@@ -59,6 +59,15 @@ impl Signals {
         }
     }
 
+    /// As [`Signals::end`], for verbs with nothing to reload: the terminal they run in is closed.
+    pub(crate) async fn end_or_hangup(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+
     /// The next SIGINT: whoever presses Ctrl-C while we end has no patience left.
     pub(crate) async fn interrupt(&mut self) {
         self.interrupt.recv().await;

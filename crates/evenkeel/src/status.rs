@@ -23,7 +23,12 @@ pub(crate) fn status(args: &Status) -> anyhow::Result<ExitCode> {
     };
     loop {
         let status = client::status(address, token.as_deref())?;
-        let shown = if args.json { serde_json::to_string_pretty(&status)? + "\n" } else { render(&status) };
+        let shown = match (args.json, args.watch) {
+            (true, false) => serde_json::to_string_pretty(&status)? + "\n",
+            // One object a line, so that a program can tell them apart.
+            (true, true) => serde_json::to_string(&status)? + "\n",
+            (false, _) => render(&status),
+        };
         let clear = if args.watch && !args.json && io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         terminal::print(&format!("{clear}{shown}"))?;
         if !args.watch {

@@ -21,10 +21,10 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// [`print`], one line.
+/// [`print()`], one line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
     print(&format!("{text}\n"))
 }

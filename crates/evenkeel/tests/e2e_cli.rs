@@ -4,6 +4,7 @@
 mod verb;
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -50,6 +51,22 @@ fn every_fault_is_shown_with_its_place_and_no_colour_where_there_is_no_terminal(
         assert!(ended.stderr.contains(part), "{part} is not in\n{}", ended.stderr);
     }
     assert!(!ended.stderr.contains('\x1b'), "{}", ended.stderr);
+}
+
+#[test]
+fn colour_is_for_terminals_whose_user_does_not_refuse_it() {
+    let folder = folder_with(FAULTY);
+    let on_terminal = |no_color: &str| {
+        let command = format!("{EVENKEEL} check");
+        let mut script = Command::new("script");
+        script.args(["-qec", &command, "/dev/null"]).current_dir(folder.path()).env("TERM", "xterm").env("NO_COLOR", no_color);
+        let output = script.stdin(Stdio::null()).output().expect("`script` of util-linux is installed");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, coloured) = on_terminal("");
+    assert!(code == Some(2) && coloured.contains("\x1b["), "{coloured}");
+    let (code, plain) = on_terminal("1");
+    assert!(code == Some(2) && !plain.contains("\x1b[") && plain.contains("did you mean"), "{plain}");
 }
 
 #[test]

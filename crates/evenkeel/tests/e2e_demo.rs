@@ -109,13 +109,17 @@ fn backends_do_not_outlive_a_demo_that_is_killed() {
 #[test]
 fn a_backend_that_somebody_kills_comes_back() {
     let places = Places::new();
-    let demo = places.start(&["--duration", "20s"]);
+    let mut demo = places.start(&["--duration", "20s"]);
     let said = demo.stdout();
     let victim = said.lines().find(|line| line.contains("backend b2")).unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     verb::signal(victim, "KILL");
     wait("not started again", || demo.stdout().contains("b2 started again"));
     wait("not found up", || demo.stdout().contains("b2 is found up"));
     assert_eq!(get(places.front, "/").status, 200);
+    // The terminal is closed.
+    demo.signal("HUP");
+    assert_eq!(demo.end().code(), Some(0), "{}", demo.stderr());
+    assert!(places.all_gone());
 }
 
 #[test]

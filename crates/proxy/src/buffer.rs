@@ -79,7 +79,7 @@ impl Buffer {
             self.start = floor;
         }
         if self.bytes.len() - self.end < STEP / 4 {
-            self.settle();
+            self.move_to_front();
         }
         let unread = self.end - self.start;
         let room = (self.bytes.len() - self.end).min(STEP.saturating_sub(unread));
@@ -89,13 +89,13 @@ impl Buffer {
     /// As [`Buffer::space`] for a head that is still being read: the whole held part moves to the front when it must.
     pub(crate) fn space_for_head(&mut self) -> &mut [u8] {
         if self.end == self.bytes.len() {
-            self.settle();
+            self.move_to_front();
         }
         &mut self.bytes[self.end..]
     }
 
     /// Moves everything from the origin on to the front; what stands in it keeps its offset from the origin.
-    fn settle(&mut self) {
+    fn move_to_front(&mut self) {
         if self.origin > 0 {
             self.bytes.copy_within(self.origin..self.end, 0);
             self.end -= self.origin;

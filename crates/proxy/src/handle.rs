@@ -136,19 +136,24 @@ impl Handle {
                 share.push((address, socket));
             }
         }
+        self.tell(|done, _| Command::Publish { plan: plan.clone(), done }).await;
+        self.tell(|done, id| Command::Listen { open: std::mem::take(&mut shares[id]), close: close.clone(), done }).await;
+        Ok(())
+    }
+
+    /// Tells every worker, and waits until each has done it.
+    async fn tell(&self, mut command: impl FnMut(oneshot::Sender<()>, usize) -> Command) {
         let mut waiting = Vec::new();
-        for (port, open) in self.ports.iter().zip(shares) {
-            let (done, published) = oneshot::channel();
-            let command = Command::Publish { plan: plan.clone(), open, close: close.clone(), done };
-            if port.commands.send(command).is_ok() {
-                waiting.push(published);
+        for (id, port) in self.ports.iter().enumerate() {
+            let (done, is_done) = oneshot::channel();
+            if port.commands.send(command(done, id)).is_ok() {
+                waiting.push(is_done);
             }
         }
-        for published in waiting {
-            // A worker that is gone has nothing to publish to; its end is reported where it ended.
-            let _ = published.await;
+        for is_done in waiting {
+            // A worker that is gone does nothing; its end is reported where it ended.
+            let _ = is_done.await;
         }
-        Ok(())
     }
 
     /// The addresses listened on: as configured, and as they are where the kernel chose the port.

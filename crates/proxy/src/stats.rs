@@ -168,7 +168,7 @@ pub struct PoolTotals {
     pub retries: u64,
     /// Sum of all latencies. Unit: nanoseconds.
     pub latency_sum: u64,
-    /// Latencies by bucket of [`histogram`].
+    /// Latencies by bucket of `policy::measure`.
     pub latency: Vec<u64>,
 }
 

@@ -31,9 +31,12 @@ const BURST: u32 = 256;
 
 /// What control tells a worker.
 pub(crate) enum Command {
-    /// Work by this plan from now on; listen on these addresses too, and no longer on those.
-    Publish { plan: Arc<Plan>, open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
-    /// A connection that another worker accepted at this address, for this listener.
+    /// Work by this plan from now on.
+    Publish { plan: Arc<Plan>, done: oneshot::Sender<()> },
+    /// Listen on these addresses too, and no longer on those. Comes when all workers have the plan, so that none is handed a
+    /// connection that it can't serve.
+    Listen { open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
+    /// A connection that another worker accepted, by the listener it came in by.
     Adopt { socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener> },
     /// Take nothing new, end what runs.
     Drain,
@@ -83,6 +86,10 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    fn new(address: SocketAddr, listener: Arc<Listener>) -> Self {
+        Self { address, listener: RefCell::new(listener), close: Notify::new() }
+    }
+
     /// The listener's settings now. Connections keep those of a listener that is gone.
     pub(crate) fn listener(&self) -> Arc<Listener> {
         self.listener.borrow().clone()
@@ -120,26 +127,6 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(seat: Seat) -> (Rc<Self>, UnboundedReceiver<Command>) {
-        let Seat { id, ports, commands, start, seed, max_connections, log } = seat;
-        let worker = Self {
-            id,
-            cells: ports[id].cells.clone(),
-            ports,
-            timers: Timers::new(start),
-            buffers: Buffers::default(),
-            rng: RefCell::new(fastrand::Rng::with_seed(seed)),
-            max_connections,
-            lines: Lines::new(log),
-            draining: Cell::new(false),
-            local: RefCell::default(),
-            gates: RefCell::default(),
-            scratch: RefCell::default(),
-            parked: Cell::new(0),
-        };
-        (Rc::new(worker), commands)
-    }
-
     /// The plan in force. A request takes it once and keeps it to its end.
     pub(crate) fn local(&self) -> Option<Rc<Local>> {
         self.local.borrow().clone()
@@ -165,22 +152,24 @@ impl Worker {
         }
     }
 
-    fn publish(self: &Rc<Self>, plan: Arc<Plan>, open: Vec<(SocketAddr, TcpListener)>, close: &[SocketAddr]) {
+    fn publish(&self, plan: Arc<Plan>) {
         let before = self.local.borrow().clone();
         *self.local.borrow_mut() = Some(Rc::new(Local::new(plan.clone(), before.as_deref())));
-        for listener in &plan.listeners {
-            for address in &listener.addresses {
-                if let Some(gate) = self.gates.borrow().get(address) {
-                    *gate.listener.borrow_mut() = listener.clone();
-                }
+        for (address, gate) in &*self.gates.borrow() {
+            if let Some(listener) = plan.listener(*address) {
+                *gate.listener.borrow_mut() = listener.clone();
             }
         }
+    }
+
+    fn listen(self: &Rc<Self>, open: Vec<(SocketAddr, TcpListener)>, close: &[SocketAddr]) {
+        let local = self.local();
         for (address, socket) in open {
-            let listener = plan.listeners.iter().find(|listener| listener.addresses.contains(&address));
+            let listener = local.as_ref().and_then(|local| local.plan.listener(address));
             let Some(listener) = listener.cloned() else { continue };
             match Acceptor::new(socket) {
                 Ok(acceptor) => {
-                    let gate = Rc::new(Gate { address, listener: RefCell::new(listener), close: Notify::new() });
+                    let gate = Rc::new(Gate::new(address, listener));
                     self.gates.borrow_mut().insert(address, gate.clone());
                     tokio::task::spawn_local(accept::run(self.clone(), gate, acceptor));
                 }
@@ -202,11 +191,11 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    /// The gate of this address. Where there is none, because it has closed or a publish has not come here yet, one that goes by the
-    /// listener that the connection was accepted for: no other's trust and limits are its own.
-    fn gate(&self, address: SocketAddr, listener: Arc<Listener>) -> Rc<Gate> {
-        let known = self.gates.borrow().get(&address).cloned();
-        known.unwrap_or_else(|| Rc::new(Gate { address, listener: RefCell::new(listener), close: Notify::new() }))
+    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener>) {
+        // The gate may not be open here yet, or closed since; the connection was accepted all the same.
+        let gate = self.gates.borrow().get(&address).cloned();
+        let gate = gate.unwrap_or_else(|| Rc::new(Gate::new(address, listener)));
+        accept::begin(self, &gate, socket, peer, Counted::handed(self, &gate));
     }
 }
 
@@ -225,21 +214,37 @@ pub(crate) fn run(seat: Seat) {
 }
 
 async fn work(seat: Seat) {
-    let (worker, mut commands) = Worker::new(seat);
+    let Seat { id, ports, mut commands, start, seed, max_connections, log } = seat;
+    let worker = Rc::new(Worker {
+        id,
+        cells: ports[id].cells.clone(),
+        ports,
+        timers: Timers::new(start),
+        buffers: Buffers::default(),
+        rng: RefCell::new(fastrand::Rng::with_seed(seed)),
+        max_connections,
+        lines: Lines::new(log),
+        draining: Cell::new(false),
+        local: RefCell::default(),
+        gates: RefCell::default(),
+        scratch: RefCell::default(),
+        parked: Cell::new(0),
+    });
     tokio::task::spawn_local(worker.timers.clone().sweep());
     tokio::task::spawn_local(tidy(worker.clone()));
     tokio::task::spawn_local(flush(worker.clone()));
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Publish { plan, open, close, done } => {
-                worker.publish(plan, open, &close);
-                // Control may have given up waiting; the plan is in force all the same.
+            // Control may have given up waiting; what it said holds all the same.
+            Command::Publish { plan, done } => {
+                worker.publish(plan);
                 let _ = done.send(());
             }
-            Command::Adopt { socket, peer, address, listener } => {
-                let gate = worker.gate(address, listener);
-                accept::begin(&worker, &gate, socket, peer, Counted::handed(&worker, &gate));
+            Command::Listen { open, close, done } => {
+                worker.listen(open, &close);
+                let _ = done.send(());
             }
+            Command::Adopt { socket, peer, address, listener } => worker.adopt(socket, peer, address, listener),
             Command::Drain => worker.drain(),
         }
     }
@@ -263,7 +268,7 @@ async fn tidy(worker: Rc<Worker>) {
         let now = worker.timers.now();
         for local in &local.pools {
             for idle in &local.idle {
-                idle.tidy(local.pool.idle_timeout, now);
+                idle.tidy(local.pool.idle_timeout, local.pool.idle_connections, now);
             }
         }
     }
@@ -304,38 +309,6 @@ impl Drop for Counted {
         self.of_listener.fetch_sub(1, Relaxed);
         if std::thread::panicking() {
             self.worker.cells.panics.add(1);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::board::Board;
-
-    fn worker() -> Rc<Worker> {
-        let (commands, receiver) = tokio::sync::mpsc::unbounded_channel();
-        let ports: Arc<[Port]> = vec![Port { commands, cells: Arc::default() }].into();
-        let (log, _) = std::sync::mpsc::sync_channel(1);
-        Worker::new(Seat { id: 0, ports, commands: receiver, start: Instant::now(), seed: 1, max_connections: 9, log }).0
-    }
-
-    #[test]
-    fn a_connection_handed_over_for_an_address_unknown_here_goes_by_its_own_listener() {
-        let text = "[listener.inner]\nlisten = \"127.0.0.1:1\"\ntrusted_proxies = [\"0.0.0.0/0\"]\n\
-                    [listener.outer]\nlisten = \"127.0.0.1:2\"\n[[route]]\nmatch = { path = \"/\" }\nrespond = { status = 200 }\n";
-        let config = config::parse("evenkeel.toml", text).unwrap();
-        let plan = Arc::new(Plan::compile(&config, &|_, _| Vec::new(), &Board::new(1)));
-        let outer = plan.listeners.iter().find(|listener| listener.addresses[0].port() == 2).unwrap();
-        let worker = worker();
-        let peer = "192.0.2.1".parse().unwrap();
-        for published in [false, true] {
-            if published {
-                worker.publish(plan.clone(), Vec::new(), &[]);
-            }
-            let gate = worker.gate(outer.addresses[0], outer.clone());
-            assert!(Arc::ptr_eq(&gate.listener(), outer) && !gate.listener().trusts(peer), "published: {published}");
         }
     }
 }

@@ -182,7 +182,7 @@ pub(crate) static IDLE: Table = Table {
             Kind::Integer(0, 65_536),
             "128",
             "32",
-            "Most of them for each backend and worker. 0 keeps none.",
+            "Most of them for each backend and worker; more are kept only for a second. 0 keeps none.",
         ),
         with_default(
             "timeout",

@@ -103,9 +103,9 @@ pub(crate) static ADMIN: Table = Table {
         optional(
             "token",
             Kind::Secret,
-            "requests that change things are refused",
+            "one made at each start and left in a file that only the same user can read",
             "{ env = \"EVENKEEL_TOKEN\" }",
-            "What a request that changes things must carry as `Authorization: Bearer TOKEN`. At least 16 characters.",
+            "What a request that changes things must carry as `Authorization: Bearer TOKEN`. At least 16 characters. `evenkeel reload` finds it in the file, or the one made at the start where it was left.",
         ),
     ],
 };

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rebound_name_and_a_page_of_another_origin_are_refused() {
+    fn a_rebound_name_and_a_page_of_another_origin_are_refused_d8() {
         for host in ["evil.example", "127.0.0.1.evil.example:9900", "localhost.evil.example", "", "[::1", "127.1"] {
             assert_eq!(verdict(Kind::Read, "127.0.0.1", &[("host", host)]), Err(Refusal::Host), "{host}");
         }

@@ -69,6 +69,7 @@ impl Lookup {
             return Err("it is not in /etc/hosts, and /etc/resolv.conf names no server".to_owned());
         };
         match tokio::time::timeout(PATIENCE, ask(&servers, name)).await {
+            Ok(Ok(answer)) if answer.addresses.is_empty() => Err("the name has no address".to_owned()),
             Ok(answer) => answer.map_err(|error| explain(&error)),
             Err(_) => Err("no DNS server answered in time".to_owned()),
         }

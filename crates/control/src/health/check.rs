@@ -45,7 +45,7 @@ pub(crate) struct Facts {
     pub(crate) failed: u64,
 }
 
-/// Who is checked, and how. A check is replaced when any of it changes.
+/// Who is checked, and how. A check is replaced when any of it but the name changes.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub(super) state: Arc<BackendState>,
@@ -70,11 +70,11 @@ impl Subject {
 }
 
 impl Check {
-    /// The first probe is made at once.
-    pub(super) fn start(subject: Subject, context: Arc<Context>) -> Self {
+    /// The first probe is made at once. `since`: when the backend came into its present state, if it was checked before.
+    pub(super) fn start(subject: Subject, context: Arc<Context>, since: Option<SystemTime>) -> Self {
         let facts = Facts {
             name: subject.name.clone(),
-            since: SystemTime::now(),
+            since: since.unwrap_or_else(SystemTime::now),
             reason: "not checked yet".to_owned(),
             is_held_down: false,
             passed: 0,
@@ -100,10 +100,7 @@ impl Check {
     /// Whether this is the very check that `subject` asks for.
     pub(super) fn is_of(&self, subject: &Subject) -> bool {
         let own = &self.subject;
-        Arc::ptr_eq(&own.state, &subject.state)
-            && own.how == subject.how
-            && own.authority == subject.authority
-            && own.name == subject.name
+        Arc::ptr_eq(&own.state, &subject.state) && own.how == subject.how && own.authority == subject.authority
     }
 
     pub(super) fn is_in(&self, pool: &str) -> bool {
@@ -259,6 +256,12 @@ impl Round {
         drop(facts);
         let Subject { pool, address, .. } = &self.subject;
         match (before, after) {
+            (Health::Down, Health::Up) if is_held_down => {
+                tracing::warn!(pool, backend = name, %address, reason, "backend has flapped, but serves: nobody else of the pool is up");
+            }
+            (Health::Up, Health::Down) if is_held_down => {
+                tracing::info!(pool, backend = name, %address, reason, "backend is held down again, for others of the pool are up");
+            }
             (Health::Unknown, Health::Up) => tracing::debug!(pool, backend = name, %address, reason, "backend is up"),
             (Health::Down, Health::Up) => tracing::info!(pool, backend = name, %address, reason, "backend is up again"),
             (Health::Unknown | Health::Up, Health::Down) => {

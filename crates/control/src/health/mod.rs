@@ -72,7 +72,7 @@ impl Checks {
         let mut roster = lock(&self.roster);
         for subject in subjects(plan) {
             let identity = subject.state.identity.clone();
-            roster.checks.entry(identity).or_insert_with(|| Check::start(subject, self.context.clone()));
+            roster.checks.entry(identity).or_insert_with(|| Check::start(subject, self.context.clone(), None));
         }
     }
 
@@ -90,7 +90,11 @@ impl Checks {
             wanted.insert(subject.state.identity.clone());
             match roster.checks.get(&subject.state.identity) {
                 Some(check) if check.is_of(&subject) => check.rename(subject.name),
-                _ => _ = roster.checks.insert(subject.state.identity.clone(), Check::start(subject, self.context.clone())),
+                before => {
+                    let since = before.map(|check| check.facts().since);
+                    let identity = subject.state.identity.clone();
+                    roster.checks.insert(identity, Check::start(subject, self.context.clone(), since));
+                }
             }
         }
         roster.checks.retain(|identity, _| wanted.contains(identity));

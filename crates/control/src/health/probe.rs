@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::model::Check;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wire::h1::{Limits, Method, Progress, Response, Status};
+use wire::h1::{Body, Limits, Method, Progress, Response, Status};
 
 use crate::text;
 
@@ -90,14 +90,17 @@ async fn head(socket: &mut TcpStream) -> Result<(Response, Vec<u8>), String> {
     }
 }
 
-/// Reads on to the end of the answer where that is near.
+/// Reads on to the end of the answer where that is near. What is wrong with a body is no matter of health.
 async fn rest(socket: &mut TcpStream, answer: &Response, buf: &mut Vec<u8>) {
-    let end = match answer.declared {
-        Some(length) => answer.len.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)),
-        None => usize::MAX,
-    };
-    let end = end.min(LARGEST_ANSWER);
-    while buf.len() < end && matches!(socket.read_buf(buf).await, Ok(n) if n > 0) {}
+    let mut body = Body::of_response(answer.framing);
+    let mut at = answer.len;
+    while !body.is_done() {
+        match body.decode(&buf[at..]) {
+            Ok(piece) if piece.skip + piece.data > 0 => at += piece.skip + piece.data,
+            Ok(_) if buf.len() < LARGEST_ANSWER && matches!(socket.read_buf(buf).await, Ok(n) if n > 0) => {}
+            _ => return,
+        }
+    }
 }
 
 fn ranges(ranges: &[RangeInclusive<u16>]) -> String {
@@ -109,4 +112,81 @@ fn ranges(ranges: &[RangeInclusive<u16>]) -> String {
         })
         .collect();
     shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Instant;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// What a probe finds at a backend that sends these pieces and then closes, or holds the connection open.
+    async fn finds(pieces: &'static [&'static [u8]], closes: bool, timeout: Duration) -> Finding {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            assert!(socket.read(&mut request).await.unwrap() > 0);
+            for piece in pieces {
+                socket.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            if !closes {
+                std::future::pending::<()>().await;
+            }
+        });
+        let check = Check::Http { path: "/".to_owned(), host: None, status: vec![200..=299, 301..=301] };
+        probe(&check, address, "backend", "1.2.3", timeout).await
+    }
+
+    fn failed(why: &str) -> Finding {
+        Err(why.to_owned())
+    }
+
+    #[tokio::test]
+    async fn statuses_pass_or_fail_however_the_answer_is_framed_and_cut() {
+        let cut: &[&[u8]] = &[b"HT", b"TP/1.1 2", b"00 OK\r\nContent-Le", b"ngth: 0\r\n\r", b"\n"];
+        assert_eq!(finds(cut, false, PATIENCE).await, Ok("status 200".to_owned()));
+        let until_close: &[&[u8]] = &[b"HTTP/1.0 301 Moved\r\n\r\nbody"];
+        assert_eq!(finds(until_close, true, PATIENCE).await, Ok("status 301".to_owned()));
+        let interim: &[&[u8]] = &[b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n"];
+        assert_eq!(finds(interim, true, PATIENCE).await, Ok("status 204".to_owned()));
+        let chunked: &[&[u8]] = &[b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n"];
+        assert_eq!(finds(chunked, false, PATIENCE).await, failed("status 503, wanted 200-299, 301"));
+    }
+
+    #[tokio::test]
+    async fn a_body_without_end_does_not_hold_the_verdict_up() {
+        let began = Instant::now();
+        let endless: &[&[u8]] = &[b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\nxxx"];
+        assert_eq!(finds(endless, false, PATIENCE).await, Ok("status 200".to_owned()));
+        assert!(began.elapsed() < PATIENCE / 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_named() {
+        assert_eq!(finds(&[], true, PATIENCE).await, failed("connection closed without an answer"));
+        assert_eq!(finds(&[b"HTTP/1.1 200"], true, PATIENCE).await, failed("connection closed within the answer's head"));
+        let finding = finds(&[b"SSH-2.0-OpenSSH\r\n"], false, PATIENCE).await;
+        assert!(finding.as_ref().is_err_and(|why| why.starts_with("the answer is not valid HTTP (")), "{finding:?}");
+        let silent = finds(&[b"HTTP/1.1 200 OK\r\n"], false, Duration::from_millis(50)).await;
+        assert_eq!(silent, failed("no answer within 50 ms"));
+        let finding = finds(&[b"HTTP/1.1 200 OK\r\nA: ", &[b'a'; 70_000]], false, PATIENCE).await;
+        assert!(finding.is_err(), "a head without end");
+    }
+
+    #[tokio::test]
+    async fn nobody_at_a_port_is_a_refusal_even_if_the_kernel_connects_us_to_ourselves() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for _ in 0..100 {
+            assert_eq!(probe(&Check::Tcp, address, "", "", PATIENCE).await, failed("connection refused"));
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,6 +13,8 @@ use super::answer::{Answer, answer};
 
 /// Bodies are echoed, so they are held; above this a request gets 413.
 const LARGEST_BODY: usize = 8 << 20;
+/// How long a peer that was refused may go on sending.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Read at a time.
 const STEP: usize = 16 << 10;
 
@@ -52,11 +55,19 @@ pub(super) async fn serve(mut socket: TcpStream, character: Rc<Character>) {
             Err(Broken::Refused(status, reason)) => {
                 let refusal = Answer::refusal(&character, status, reason);
                 let _ = write(&mut socket, &refusal, false, true).await;
-                let _ = socket.shutdown().await;
+                let _ = tokio::time::timeout(LAST_WORDS, say_goodbye(&mut socket)).await;
                 return;
             }
         }
     }
+}
+
+/// Closes so that the peer reads the answer: bytes left unread would reset the connection, and the answer with it.
+async fn say_goodbye(socket: &mut TcpStream) -> io::Result<()> {
+    socket.shutdown().await?;
+    let mut sink = [0; 4096];
+    while socket.read(&mut sink).await? > 0 {}
+    Ok(())
 }
 
 /// One request and its answer; false when the connection is to end.

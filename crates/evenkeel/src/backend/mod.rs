@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Backend) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::new()?;
         tokio::select! {
             failed = accept(&listener, &character) => failed?,
-            _ = signals.end() => {}
+            () = signals.end_or_hangup() => {}
         }
         Ok(ExitCode::SUCCESS)
     }))

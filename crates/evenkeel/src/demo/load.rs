@@ -13,7 +13,7 @@ use policy::measure::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use wire::h1::{Body, Limits, Method, Progress, Response, Status};
 
 use crate::boot;
@@ -38,6 +38,15 @@ pub(super) struct Tally {
     pub(super) answered: BTreeMap<String, u64>,
     /// From when a request was due to its whole answer: a stall counts for every request it delayed.
     pub(super) latencies: Histogram,
+}
+
+impl Tally {
+    fn fail(&mut self, failure: String) {
+        self.failed += 1;
+        if self.failures.len() < SHOWN {
+            self.failures.push(failure);
+        }
+    }
 }
 
 /// A running load; ends when stopped or dropped.
@@ -65,11 +74,13 @@ impl Load {
     }
 
     /// Ends it, once every client has its answer, and says what it met.
-    pub(super) fn stop(&mut self) -> Tally {
+    pub(super) async fn stop(&mut self) -> Tally {
         self.stop.store(true, Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It ends by itself; had it panicked, the panic is on the screen and the tally stands.
-            let _ = thread.join();
+        while !self.is_done() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            lock(&self.tally).fail("the load itself broke off".to_owned());
         }
         self.tally()
     }
@@ -110,7 +121,9 @@ async fn run(to: SocketAddr, rate: u32, duration: Option<Duration>, tally: Arc<M
         })
         .collect();
     for task in tasks {
-        let _ = task.await;
+        if task.await.is_err() {
+            lock(&tally).fail("a client of the load broke off".to_owned());
+        }
     }
 }
 
@@ -173,10 +186,7 @@ impl Client {
                 socket
             }
             Err(failure) => {
-                tally.failed += 1;
-                if tally.failures.len() < SHOWN {
-                    tally.failures.push(failure);
-                }
+                tally.fail(failure);
                 None
             }
         }

@@ -48,13 +48,21 @@ async fn play(args: &Demo, config: Config) -> anyhow::Result<ExitCode> {
     let scene = act(args, &mut fleet, &control, load.as_ref());
     let played = tokio::select! {
         played = scene => played,
-        _ = signals.end() => Ok(()),
+        () = signals.end_or_hangup() => Ok(()),
     };
-    let tally = load.as_mut().map(Load::stop);
-    tokio::select! {
-        _ = control.shutdown() => {}
+    // The load goes first: a proxy that ends refuses connections, which is no failure of anything.
+    let ending = async {
+        let tally = match &mut load {
+            Some(load) => Some(load.stop().await),
+            None => None,
+        };
+        control.shutdown().await;
+        tally
+    };
+    let tally = tokio::select! {
+        tally = ending => tally,
         () = signals.interrupt() => return Ok(interrupted()),
-    }
+    };
     Screen::new().end()?;
     played?;
     let Some(tally) = tally else { return Ok(ExitCode::SUCCESS) };

@@ -45,7 +45,7 @@ pub(super) fn welcome(args: &Demo, fleet: &Fleet) -> String {
 
 /// As one types it.
 fn host(address: SocketAddr) -> String {
-    if address.ip() == SocketAddr::from(([127, 0, 0, 1], 0)).ip() {
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
         format!("localhost:{}", address.port())
     } else {
         address.to_string()

@@ -102,6 +102,10 @@ impl Plan {
         }
     }
 
+    pub(crate) fn listener(&self, address: SocketAddr) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| listener.addresses.contains(&address))
+    }
+
     /// Every address that is to be listened on.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.listeners.iter().flat_map(|listener| listener.addresses.iter().copied())

@@ -6,6 +6,9 @@ use std::collections::VecDeque;
 use net::Stream;
 use policy::Nanos;
 
+/// How long more than the limit may stay: one second.
+const BATCH: Nanos = 1_000_000_000;
+
 /// Last in, first out: the warmest is used again, the rest can grow old and go.
 #[derive(Debug)]
 pub(crate) struct Idle {
@@ -35,17 +38,21 @@ impl Idle {
         None
     }
 
-    /// Keeps a connection on which a whole answer was read and nothing more.
+    /// Keeps a connection on which a whole answer was read and nothing more. More than `limit` are kept only until they have been
+    /// idle for a second: answers come in batches, and what one batch gives the next one takes.
     pub(crate) fn give(&self, stream: Stream, limit: usize, now: Nanos) {
-        let mut kept = self.kept.borrow_mut();
-        if kept.len() < limit {
-            kept.push_back((stream, now));
+        if limit > 0 {
+            self.kept.borrow_mut().push_back((stream, now));
         }
     }
 
-    /// Closes what is too old or has been closed by the backend.
-    pub(crate) fn tidy(&self, timeout: Nanos, now: Nanos) {
-        self.kept.borrow_mut().retain(|(stream, since)| now.saturating_sub(*since) < timeout && !stream.has_news());
+    /// Closes what is too old, too many or closed by the backend.
+    pub(crate) fn tidy(&self, timeout: Nanos, limit: usize, now: Nanos) {
+        let mut kept = self.kept.borrow_mut();
+        while kept.len() > limit && kept.front().is_some_and(|(_, since)| now.saturating_sub(*since) >= BATCH) {
+            kept.pop_front();
+        }
+        kept.retain(|(stream, since)| now.saturating_sub(*since) < timeout && !stream.has_news());
     }
 
     /// Closes them all.

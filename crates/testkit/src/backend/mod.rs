@@ -216,14 +216,21 @@ impl Recording {
 
     /// Stops listening but keeps its connections: new ones are refused.
     pub fn refuse(&mut self) {
+        if self.stop_listening() {
+            self.held = Some(bound(self.address));
+        }
+    }
+
+    /// Gives the port back; false if it did not listen.
+    fn stop_listening(&mut self) -> bool {
         let Some(listening) = self.listening.take() else {
-            return;
+            return false;
         };
         self.shared.deaf.store(true, Ordering::SeqCst);
         // The accepting thread is blocked in accept(); this is its wake-up.
         drop(TcpStream::connect(self.address));
         listening.join().expect("the accepting thread never panics");
-        self.held = Some(bound(self.address));
+        true
     }
 
     /// Listens again, on the same port.
@@ -265,7 +272,8 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.refuse();
+        // Not `refuse`: the port need not be held any more, and somebody else may have it by now.
+        self.stop_listening();
         self.shared.life.fetch_add(1, Ordering::SeqCst);
         for stream in lock(&self.shared.live).values().filter_map(Weak::upgrade) {
             let _ = stream.shutdown(std::net::Shutdown::Both);

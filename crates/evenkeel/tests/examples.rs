@@ -1,0 +1,117 @@
+//! Every file under `examples/` passes `check`, runs, and does what its comments say.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::backend::Recording;
+use testkit::{Evenkeel, client};
+
+/// An example that runs, with recording backends in the place of ports 8001 to 8003.
+struct Running {
+    proxy: Evenkeel,
+    _backends: [Recording; 3],
+}
+
+impl Running {
+    fn start(name: &str) -> Running {
+        let backends = ["one", "two", "three"].map(Recording::start);
+        let mut text = std::fs::read_to_string(folder().join(name)).expect("the example exists");
+        for (port, backend) in (8001..).zip(&backends) {
+            text = text.replace(&format!("127.0.0.1:{port}"), &backend.address().to_string());
+        }
+        text = text.replace("0.0.0.0:8000", "LISTEN").replace("127.0.0.1:9900", "ADMIN");
+        Running { proxy: Evenkeel::start(&binary(), &text), _backends: backends }
+    }
+
+    /// Who answered a GET with these fields.
+    fn backend_of(&self, path: &str, fields: &str) -> String {
+        let answer = self.ask("test", path, fields);
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("a backend answers in JSON");
+        body["backend"].as_str().expect("a backend names itself").to_owned()
+    }
+
+    fn ask(&self, host: &str, path: &str, fields: &str) -> client::Response {
+        client::exchange(self.proxy.address(), format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n").as_bytes())
+    }
+}
+
+#[test]
+fn every_example_passes_check_and_a_misspelt_one_does_not() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder()).expect("the examples").flatten() {
+        let path = entry.path();
+        let checked = check(&path);
+        assert!(checked.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&checked.stderr));
+        let broken = tempfile::NamedTempFile::new().expect("a file");
+        let text = std::fs::read_to_string(&path).expect("the example exists");
+        std::fs::write(broken.path(), text.replace("listen ", "listne ")).expect("written");
+        assert_eq!(check(broken.path()).status.code(), Some(2), "{} misspelt", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 5, "{seen} examples were found");
+}
+
+#[test]
+fn short_serves_three_backends_in_turn() {
+    let running = Running::start("short.toml");
+    let first: Vec<String> = (0..3).map(|_| running.backend_of("/", "")).collect();
+    let again: Vec<String> = (0..3).map(|_| running.backend_of("/", "")).collect();
+    assert_eq!(first, again);
+    assert!(["one", "two", "three"].iter().all(|name| first.iter().any(|seen| seen == name)), "{first:?}");
+}
+
+#[test]
+fn full_sends_the_api_to_its_own_pool_and_edits_its_headers() {
+    let running = Running::start("full.toml");
+    for _ in 0..4 {
+        assert_ne!(running.backend_of("/api/items", "X-Debug: 1\r\n"), "three");
+        assert_eq!(running.backend_of("/apix", ""), "three");
+    }
+    let answer = running.ask("test", "/api/items", "X-Debug: 1\r\n");
+    assert_eq!(answer.get("X-Frame-Options"), Some("SAMEORIGIN"));
+    assert!(!answer.text().to_ascii_lowercase().contains("x-debug"), "{}", answer.text());
+}
+
+#[test]
+fn header_routing_takes_the_route_with_the_most_conditions() {
+    let running = Running::start("header-routing.toml");
+    let enterprise = "X-Customer-Tier: enterprise\r\n";
+    assert_eq!(running.backend_of("/", enterprise), "one");
+    assert_eq!(running.backend_of("/", &format!("{enterprise}Cookie: a=b; beta=1\r\n")), "two");
+    assert_eq!(running.backend_of("/", ""), "three");
+    let search = running.backend_of("/search/?q=boats", "");
+    assert_ne!(search, "three");
+    assert_eq!(running.backend_of("/search/?q=boats", ""), search);
+    assert_eq!(running.backend_of("/search/", ""), "three");
+}
+
+#[test]
+fn weights_and_backup_shares_three_to_one_and_spares_the_backup() {
+    let running = Running::start("weights-and-backup.toml");
+    let answered: Vec<String> = (0..8).map(|_| running.backend_of("/", "")).collect();
+    let count = |name: &str| answered.iter().filter(|seen| *seen == name).count();
+    assert_eq!((count("one"), count("two"), count("three")), (6, 2, 0), "{answered:?}");
+}
+
+#[test]
+fn redirect_and_respond_answer_without_a_backend() {
+    let running = Running::start("redirect-and-respond.toml");
+    let health = running.ask("test", "/healthz", "");
+    assert_eq!((health.status, health.text().as_str()), (200, "OK\n"));
+    let moved = running.ask("www.example.com", "/a?b=c", "");
+    assert_eq!((moved.status, moved.get("Location")), (301, Some("https://example.com/a?b=c")));
+    assert_eq!(running.ask("test", "/admin/users", "").status, 403);
+    assert!(!running.backend_of("/", "").is_empty());
+}
+
+fn check(file: &Path) -> std::process::Output {
+    Command::new(binary()).arg("check").arg(file).output().expect("the binary runs")
+}
+
+fn binary() -> String {
+    testkit::binary(env!("CARGO_BIN_EXE_evenkeel"))
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
