@@ -78,6 +78,10 @@ fn place(worker: &Rc<Worker>, gate: &Rc<Gate>, socket: TcpStream, peer: SocketAd
 /// Starts serving a connection on this worker.
 pub(crate) fn begin(worker: &Rc<Worker>, gate: &Rc<Gate>, socket: TcpStream, peer: SocketAddr, counted: Counted) {
     worker.cells.accepted.add(1);
-    let stream = Stream::adopt(socket);
-    tokio::task::spawn_local(h1::connection(worker.clone(), gate.clone(), stream, peer, counted));
+    match Stream::adopt(socket) {
+        Ok(stream) => {
+            tokio::task::spawn_local(h1::connection(worker.clone(), gate.clone(), stream, peer, counted));
+        }
+        Err(e) => tracing::warn!("a connection from {peer} could not be taken: {e}"),
+    }
 }

@@ -4,7 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use net::Stream;
 use policy::Nanos;
@@ -25,9 +25,7 @@ const ANY_PACE: Nanos = config::model::BODY_RATE_AFTER.as_nanos() as Nanos;
 /// Interim answers passed on before the backend is taken for broken (B4).
 const INTERIM: u8 = 16;
 /// How long an answer may still take once the client has sent its FIN.
-const CLOSING: Nanos = SECOND / 1000 * 60;
-/// How long an exchange runs before the socket of a new client is watched; most have ended by then.
-const UNWATCHED: Nanos = SECOND / 1000 * 15;
+const CLOSING: Nanos = SECOND / 1000 * 80;
 /// How long the rest of a body is waited for after an answer that did not need it (A9).
 const DRAIN: Nanos = 5 * SECOND;
 
@@ -62,7 +60,7 @@ impl Exchange<'_> {
             if self.poll_client_gone(cx).is_ready() {
                 return Poll::Ready(Err(Trouble::Final(Reason::ClientGone)));
             }
-            self.poll_due(cx).map(|()| {
+            self.conn.timer.poll(cx).map(|()| {
                 if self.now() >= self.deadline {
                     Err(Trouble::Final(Reason::TotalTimeout))
                 } else {
@@ -133,7 +131,7 @@ impl Exchange<'_> {
         if pump.is_read() && pump.begun && self.poll_client_gone(cx).is_ready() {
             return Poll::Ready(Err(Trouble::Final(Reason::ClientGone)));
         }
-        self.poll_due(cx).map(|()| Err(self.late(up)))
+        self.conn.timer.poll(cx).map(|()| Err(self.late(up)))
     }
 
     /// Moves the request towards the backend as far as it goes.
@@ -176,11 +174,9 @@ impl Exchange<'_> {
     }
 
     /// Sets the deadline, the exchange's own if that is earlier.
-    pub(super) fn arm(&mut self, deadline: Nanos) {
+    pub(super) fn arm(&self, deadline: Nanos) {
         let gone = self.closing.map_or(Nanos::MAX, |since| since + CLOSING);
-        self.due = deadline.min(self.deadline).min(gone);
-        let unwatched = if self.conn.stream.is_registered() { Nanos::MAX } else { self.started + UNWATCHED };
-        self.conn.timer.set(self.due.min(unwatched));
+        self.conn.timer.set(deadline.min(self.deadline).min(gone));
     }
 
     /// Whether the client sends no body because it waits for the backend's 100.
@@ -202,26 +198,10 @@ impl Exchange<'_> {
         }
     }
 
-    /// Ready when the deadline has passed. Before that, an exchange that takes its time has the client's socket watched.
-    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.conn.timer.poll(cx));
-        if self.conn.stream.is_registered() {
-            return Poll::Ready(());
-        }
-        // If that fails, the next read from the client says so.
-        let _ = self.conn.stream.register();
-        self.conn.timer.set(self.due);
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
     /// Ready when the client is gone. What it sends meanwhile, the next request perhaps, is kept.
     ///
     /// A FIN alone may come from a client that has sent all it wanted and waits for the answer, so a quick answer is still sent (F9).
     pub(super) fn poll_client_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.conn.stream.is_registered() {
-            return Poll::Pending;
-        }
         if let Some(since) = self.closing {
             return if self.now() >= since + CLOSING { Poll::Ready(()) } else { Poll::Pending };
         }

@@ -159,7 +159,7 @@ impl Exchange<'_> {
         if waiting == Waiting::Source && request_read && self.poll_client_gone(cx).is_ready() {
             return Poll::Ready(Cut::Client);
         }
-        self.poll_due(cx).map(|()| match waiting {
+        self.conn.timer.poll(cx).map(|()| match waiting {
             _ if self.now() >= self.deadline => Cut::Upstream(Reason::TotalTimeout),
             Waiting::Sink => Cut::Client,
             Waiting::Source => Cut::Upstream(Reason::UpstreamIdle),

@@ -163,8 +163,6 @@ pub(super) struct Exchange<'c> {
     pub(super) deadline: Nanos,
     /// Bytes from the start of the head that stay in the buffer: the head's, and the body's while it's held for another attempt.
     pub(super) keep: usize,
-    /// What the deadline was last set to.
-    pub(super) due: Nanos,
     /// When the client said that it sends nothing more: it may be gone, or wait for the answer.
     pub(super) closing: Option<Nanos>,
     /// Part of the body may be with the pump and no longer in the buffer.
@@ -189,7 +187,6 @@ impl<'c> Exchange<'c> {
             route: None,
             deadline: Nanos::MAX,
             keep,
-            due: Nanos::MAX,
             closing: None,
             body_pumped: false,
             at: None,
