@@ -137,3 +137,20 @@ fn a_client_that_has_sent_its_fin_gets_a_large_answer_however_late_it_reads() {
     let answer = client.response_within("GET", Duration::from_secs(20)).unwrap();
     assert!(answer.complete && answer.body.len() as u64 == LENGTH, "{} bytes", answer.body.len());
 }
+
+#[test]
+fn a_client_that_was_told_to_continue_and_does_not_is_the_one_that_is_late() {
+    let backend = Recording::start("one");
+    let config = format!(
+        "workers = 1\n[listener.web]\nlisten = \"LISTEN\"\ntimeout = {{ body = \"300ms\" }}\n\
+         [[route]]\nmatch = {{ path = \"/\" }}\npool = \"app\"\ntimeout = {{ response = \"1s\" }}\n[pool.app]\nbackends = [\"{}\"]\n",
+        backend.address()
+    );
+    let evenkeel = Evenkeel::start(&testkit::binary(BINARY), &config);
+    backend.next(Script(vec![Step::ReadHead, Step::Write(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()), Step::Stall]));
+    let mut client = Connection::open(evenkeel.address()).unwrap();
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").unwrap();
+    assert!(client.read_until(Duration::from_secs(2), |got| got.windows(4).any(|end| end == b"\r\n\r\n")));
+    client.received.clear();
+    assert_eq!(client.response("POST").map(|answer| answer.status), Ok(408));
+}

@@ -111,8 +111,11 @@ impl Slow {
         let bound = net::bind(address, 1).unwrap();
         let open = bound.sockets.into_iter().map(|socket| (address, socket)).collect();
         let (done, published) = oneshot::channel();
-        assert!(commands.send(Command::Publish { plan: plan.clone(), open, close: Vec::new(), done }).is_ok());
+        assert!(commands.send(Command::Publish { plan: plan.clone(), done }).is_ok());
         published.await.unwrap();
+        let (done, listening) = oneshot::channel();
+        assert!(commands.send(Command::Listen { open, close: Vec::new(), done }).is_ok());
+        listening.await.unwrap();
         let mut client = TcpStream::connect(bound.address).unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         client.set_nonblocking(true).unwrap();

@@ -2,6 +2,7 @@
 //! where it goes nowhere.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -54,14 +55,7 @@ impl Exchange<'_> {
         let mut dial = pin!(net::dial(backend.address));
         poll_fn(|cx| {
             if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
-                return Poll::Ready(dialled.map_err(|e| {
-                    tracing::debug!("{}: {e}", backend.state.identity);
-                    if net::is_out_of_descriptors(&e) {
-                        // Ours, not the backend's: it stays in rotation, and the next one could be dialled no better (E5).
-                        return Trouble::Final(Reason::Internal);
-                    }
-                    Trouble::Upstream(Failure::Connect, Reason::ConnectFailed)
-                }));
+                return Poll::Ready(dialled.map_err(|e| not_connected(&e, &backend.state.identity)));
             }
             if self.poll_client_gone(cx).is_ready() {
                 return Poll::Ready(Err(Trouble::Final(Reason::ClientGone)));
@@ -92,9 +86,14 @@ impl Exchange<'_> {
                 return Err(malformed());
             }
             let len = answer.len;
+            let is_go = answer.status == 100;
             if self.conn.scratch.head.version == Version::Http11 {
                 self.pass_interim(up).await?;
                 self.arm(self.now() + route.response);
+                if is_go && !up.told_to_continue {
+                    up.told_to_continue = true;
+                    pace = Pace::new(self.now(), self.conn.scratch.up.moved);
+                }
             }
             up.buffer.consume(len);
             up.buffer.release();
@@ -127,7 +126,9 @@ impl Exchange<'_> {
                 Poll::Pending => break,
             }
         }
-        if self.conn.scratch.up.is_read() && self.poll_client_gone(cx).is_ready() {
+        // Before a byte is written the attempt may be repeated from the body as it stands in the buffer, which reading on would move.
+        let pump = &self.conn.scratch.up;
+        if pump.is_read() && pump.begun && self.poll_client_gone(cx).is_ready() {
             return Poll::Ready(Err(Trouble::Final(Reason::ClientGone)));
         }
         self.conn.timer.poll(cx).map(|()| Err(self.late(up)))
@@ -149,13 +150,13 @@ impl Exchange<'_> {
             Poll::Ready(Err(Broken::Malformed)) => return Err(Trouble::Final(Reason::BadFraming)),
             Poll::Ready(Err(Broken::TooLarge)) => return Err(Trouble::Final(Reason::BodyTooLarge)),
             Poll::Ready(Err(Broken::Truncated | Broken::Source)) => return Err(Trouble::Final(Reason::ClientGone)),
-            Poll::Pending => self.arm_sending(route, pace),
+            Poll::Pending => self.arm_sending(up, route, pace),
         }
         Ok(())
     }
 
     /// The deadline of a body on its way: the client's where more must come, the backend's where more must be taken.
-    fn arm_sending(&mut self, route: &Route, pace: &mut Pace) {
+    fn arm_sending(&mut self, up: &Upstream, route: &Route, pace: &mut Pace) {
         let pump = &self.conn.scratch.up;
         if pump.steps == pace.steps {
             return;
@@ -163,8 +164,7 @@ impl Exchange<'_> {
         pace.steps = pump.steps;
         let (now, moved, listener) = (self.now(), pump.moved, &self.conn.listener);
         match pump.waiting {
-            // An interim answer is what the client waits for.
-            Waiting::Source if self.conn.scratch.head.expect_continue && moved == 0 => self.arm(now + route.response),
+            Waiting::Source if self.waits_for_go(up) => self.arm(now + route.response),
             Waiting::Source => self.arm(pace.deadline(now, moved, listener.body, listener.body_rate)),
             Waiting::Sink => {
                 (pace.since, pace.from) = (now, moved);
@@ -179,13 +179,19 @@ impl Exchange<'_> {
         self.conn.timer.set(deadline.min(self.deadline).min(gone));
     }
 
+    /// Whether the client sends no body because it waits for the backend's 100.
+    fn waits_for_go(&self, up: &Upstream) -> bool {
+        let scratch = &self.conn.scratch;
+        scratch.head.expect_continue && scratch.up.moved == 0 && !up.told_to_continue
+    }
+
     /// What a deadline that has passed means.
     fn late(&self, up: &Upstream) -> Trouble {
         let pump = &self.conn.scratch.up;
         let waits_for_client = !pump.is_done() && !up.deaf && pump.waiting == Waiting::Source;
         if self.now() >= self.deadline {
             Trouble::Final(Reason::TotalTimeout)
-        } else if waits_for_client && !(self.conn.scratch.head.expect_continue && pump.moved == 0) {
+        } else if waits_for_client && !self.waits_for_go(up) {
             Trouble::Final(Reason::BodyTimeout)
         } else {
             Trouble::Upstream(Failure::ResponseTimeout, Reason::ResponseTimeout)
@@ -304,6 +310,16 @@ impl Exchange<'_> {
     }
 }
 
+/// What a connect that failed means. Having no descriptor left for it says nothing about the backend, so no backend is suspected.
+fn not_connected(e: &io::Error, backend: &str) -> Trouble {
+    if net::is_out_of_descriptors(e) {
+        tracing::warn!("can't connect to {backend}: {e}");
+        return Trouble::Final(Reason::Internal);
+    }
+    tracing::debug!("{backend}: {e}");
+    Trouble::Upstream(Failure::Connect, Reason::ConnectFailed)
+}
+
 fn malformed() -> Trouble {
     Trouble::Upstream(Failure::Malformed, Reason::UpstreamMalformed)
 }
@@ -316,5 +332,21 @@ fn closed(up: &Upstream) -> Trouble {
         Trouble::Upstream(Failure::StaleIdle, Reason::UpstreamReset)
     } else {
         Trouble::Upstream(Failure::Reset, Reason::UpstreamReset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_not_blamed_for_descriptors_that_have_run_out_here() {
+        // EMFILE and ENFILE of every system this runs on.
+        for number in [24, 23] {
+            let trouble = not_connected(&io::Error::from_raw_os_error(number), "app/b");
+            assert!(matches!(trouble, Trouble::Final(Reason::Internal)));
+        }
+        let refused = not_connected(&io::ErrorKind::ConnectionRefused.into(), "app/b");
+        assert!(matches!(refused, Trouble::Upstream(Failure::Connect, Reason::ConnectFailed)));
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Upstream {
     pub(super) unparsed: bool,
     /// Interim answers passed on.
     pub(super) interim: u8,
+    /// The client has been told to send its body (A14).
+    pub(super) told_to_continue: bool,
     pub(super) reused: bool,
     /// It takes nothing more of the request; an answer may still come.
     pub(super) deaf: bool,
@@ -94,6 +96,7 @@ impl Upstream {
             progress: Progress::default(),
             unparsed: false,
             interim: 0,
+            told_to_continue: false,
             reused,
             deaf: false,
             begun,
