@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod memory;
 mod pages;
+mod splice;
 mod stream;
 
 pub use cpu::{cores, name_thread};
@@ -17,4 +18,5 @@ pub use limits::raise_descriptor_limit;
 pub use listen::{Accept, Acceptor, Bound, bind, is_out_of_descriptors};
 pub use memory::give_memory_back;
 pub use pages::Pages;
+pub use splice::{Pipe, Pipes};
 pub use stream::Stream;

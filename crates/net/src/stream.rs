@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::Pipe;
 
 /// A connected byte stream that belongs to one worker's runtime.
 ///
@@ -54,6 +56,28 @@ impl Stream {
         }
     }
 
+    /// Moves up to `most` bytes that have arrived into an empty pipe. `Ready(Ok(0))` is the peer's end of stream.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.0.try_io(Interest::READABLE, || pipe.fill(&self.0, most)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Moves up to `most` of the bytes in the pipe onto this connection, as much as the socket takes now.
+    pub fn poll_empty(&mut self, cx: &mut Context<'_>, pipe: &Pipe, most: usize) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(cx))?;
+            match self.0.try_io(Interest::WRITABLE, || pipe.empty(&self.0, most)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
     /// Says that nothing more will be written (a FIN); reading goes on.
     pub fn finish(&self) {
         // A peer that is already gone needs no FIN; there's nobody to tell of the error.
@@ -73,11 +97,17 @@ impl Stream {
         !matches!(SockRef::from(&self.0).peek(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Whether the reactor has already seen bytes or a close on this connection. No system call, so it may be one turn
-    /// of the event loop late.
+    /// Whether bytes or a close have come on this connection, as far as the reactor knows: it may be one turn of the event loop late.
+    ///
+    /// No system call if the reactor knows of nothing. If it does, the kernel is asked: what it knows of may have been read since.
     pub fn has_news(&self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        self.0.poll_read_ready(&mut cx).is_ready()
+        if self.0.poll_read_ready(&mut cx).is_pending() {
+            return false;
+        }
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        let peeked = self.0.try_io(Interest::READABLE, || SockRef::from(&self.0).peek(&mut byte));
+        !matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// The peer's address.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use net::Acceptor;
+use net::{Acceptor, Pipes};
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
@@ -113,6 +113,7 @@ pub(crate) struct Worker {
     pub(crate) cells: Arc<WorkerCells>,
     pub(crate) timers: Rc<Timers>,
     pub(crate) buffers: Buffers,
+    pub(crate) pipes: Pipes,
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) max_connections: u32,
     pub(crate) lines: Lines,
@@ -222,6 +223,7 @@ pub(crate) async fn work(seat: Seat) {
         ports,
         timers: Timers::new(start),
         buffers: Buffers::default(),
+        pipes: Pipes::default(),
         rng: RefCell::new(fastrand::Rng::with_seed(seed)),
         max_connections,
         lines: Lines::new(log),

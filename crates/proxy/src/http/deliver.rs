@@ -102,6 +102,7 @@ impl Exchange<'_> {
         let conn = &mut *self.conn;
         let scratch = &mut *conn.scratch;
         scratch.down.start(body, ends == Ends::Chunked, 0);
+        scratch.down.take_pipe(&conn.worker.pipes);
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         let fate = if keep { head::Connection::Stays(scratch.head.version) } else { head::Connection::Closes };
         head::downstream(&mut scratch.down.out, &scratch.answer, up.buffer.held(), &route.response_edits, &asked, ends, fate);

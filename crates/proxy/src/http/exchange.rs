@@ -454,7 +454,9 @@ impl<'c> Exchange<'c> {
         let conn = &mut *self.conn;
         let scratch = &mut *conn.scratch;
         let framing = scratch.head.framing;
+        scratch.up.give_pipe(&conn.worker.pipes);
         scratch.up.start(Body::of_request(framing), framing == Framing::Chunked, self.keep);
+        scratch.up.take_pipe(&conn.worker.pipes);
         scratch.up.most = conn.listener.max_body;
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         super::head::upstream(&mut scratch.up.out, &asked, &route.request, &backend.authority, conn.listener.underscores);
@@ -533,6 +535,9 @@ impl<'c> Exchange<'c> {
 
     /// Statistics and log.
     fn conclude(&mut self) {
+        let worker = &self.conn.worker;
+        self.conn.scratch.up.give_pipe(&worker.pipes);
+        self.conn.scratch.down.give_pipe(&worker.pipes);
         let now = self.now();
         self.conn.waiting_since = now;
         let took = now.saturating_sub(self.started);

@@ -2,13 +2,18 @@
 
 use std::task::{Context, Poll, ready};
 
-use net::Stream;
+use net::{Pipe, Pipes, Stream};
 use wire::h1::{Body, encode};
 
 use crate::buffer::{Buffer, STEP};
 
 /// Body pieces up to this size are copied behind the framing; larger ones are written from where they were read.
 const COPIED: usize = 2048;
+
+/// From this declared length on a body goes through a pipe, where it is not copied; below, two more descriptors aren't worth it.
+const LARGE: u64 = 128 * 1024;
+/// The last bytes are copied: a splice of a little costs more than a copy.
+const REST: u64 = 16 * 1024;
 
 /// Why a message could not be moved whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,10 @@ pub(crate) struct Pump {
     pub(crate) moved: u64,
     /// How many there may be. What goes beyond is not written, so that the sink can't take the message for whole.
     pub(crate) most: u64,
+    /// For a large body of known length: its way around our memory.
+    pipe: Option<Pipe>,
+    /// Bytes that are in the pipe.
+    piped: usize,
     /// Whether any byte has been written to the sink.
     pub(crate) begun: bool,
     /// Reads and writes for this message that did something; by this a caller sees progress.
@@ -70,6 +79,8 @@ impl Pump {
             waiting: Waiting::Source,
             moved: 0,
             most: u64::MAX,
+            pipe: None,
+            piped: 0,
             begun: false,
             steps: 0,
         }
@@ -86,6 +97,21 @@ impl Pump {
         self.waiting = Waiting::Source;
         self.begun = false;
         self.steps = 0;
+    }
+
+    /// Lets a large body go through a pipe. Called after [`Pump::start`]; [`Pump::give_pipe`] follows when the message is done with.
+    pub(crate) fn take_pipe(&mut self, pipes: &Pipes) {
+        if matches!(self.body, Body::Length(n) if n >= LARGE) && self.pipe.is_none() {
+            self.pipe = pipes.take();
+        }
+    }
+
+    /// Gives the pipe back; one with bytes of a broken-off message in it is closed.
+    pub(crate) fn give_pipe(&mut self, pipes: &Pipes) {
+        if let Some(pipe) = self.pipe.take() {
+            let is_empty = std::mem::take(&mut self.piped) == 0;
+            pipes.give(is_empty.then_some(pipe));
+        }
     }
 
     /// Lets a body follow the head that stands in `out`.
@@ -120,6 +146,10 @@ impl Pump {
         sink: &mut Stream,
     ) -> Poll<Result<(), Broken>> {
         loop {
+            if self.piped > 0 || self.goes_through_pipe(buffer) {
+                ready!(self.poll_splice(cx, source, sink))?;
+                continue;
+            }
             self.gather(buffer)?;
             if self.written < self.out.len() || self.lent > 0 {
                 self.waiting = Waiting::Sink;
@@ -131,6 +161,41 @@ impl Pump {
                 ready!(self.poll_fill(cx, source, buffer))?;
             }
         }
+    }
+
+    /// Whether the rest of the body can go from socket to socket: all that came with the head is out.
+    fn goes_through_pipe(&self, buffer: &Buffer) -> bool {
+        self.pipe.is_some()
+            && matches!(self.body, Body::Length(n) if n >= REST)
+            && self.lent == 0
+            && self.written == self.out.len()
+            && buffer.is_empty()
+    }
+
+    /// Fills the empty pipe, or empties the full one. Never more than [`STEP`] bytes are between the two sides.
+    fn poll_splice(&mut self, cx: &mut Context<'_>, source: &mut Stream, sink: &mut Stream) -> Poll<Result<(), Broken>> {
+        let (Some(pipe), Body::Length(left)) = (&self.pipe, &mut self.body) else { return Poll::Ready(Err(Broken::Source)) };
+        if self.piped > 0 {
+            self.waiting = Waiting::Sink;
+            let n = ready!(sink.poll_empty(cx, pipe, self.piped)).map_err(|_| Broken::Sink)?;
+            if n == 0 {
+                return Poll::Ready(Err(Broken::Sink));
+            }
+            self.piped -= n;
+            self.begun = true;
+        } else {
+            self.waiting = Waiting::Source;
+            let most = usize::try_from(*left).unwrap_or(STEP).min(STEP);
+            let n = ready!(source.poll_fill(cx, pipe, most)).map_err(|_| Broken::Source)?;
+            if n == 0 {
+                return Poll::Ready(Err(Broken::Truncated));
+            }
+            self.piped = n;
+            *left -= n as u64;
+            self.moved += n as u64;
+        }
+        self.steps += 1;
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what stands in `out`, and nothing else.
