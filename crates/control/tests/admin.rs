@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 const HEALTH: &str = r#"{ tcp = true, interval = "60s" }"#;
 
+/// Row D8.
 #[tokio::test]
 async fn reads_are_free_here_and_writes_need_the_token_d8() {
     let backend = Backend::start().await;

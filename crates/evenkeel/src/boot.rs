@@ -29,7 +29,9 @@ pub(crate) fn log(level: Level) {
         .with_env_filter(asked.unwrap_or_else(|| EnvFilter::new(level)))
         .with_writer(io::stderr)
         .with_ansi(colour)
-        .with_target(false);
+        .with_target(false)
+        // What can't be written is lost; the subscriber would complain of it on standard error, and panic when it can't (E7).
+        .log_internal_errors(false);
     // There is one already only where a test started two in one process.
     let _ = log.try_init();
 }

@@ -308,6 +308,7 @@ fn f1_all_backends_refuse_is_502_and_soon_503_until_one_is_back() {
     }
 }
 
+/// Row F2.
 #[test]
 fn f2_a_backend_that_does_not_accept_is_passed_over_and_alone_gives_504() {
     let clogging = Clogging::start();
@@ -317,11 +318,13 @@ fn f2_a_backend_that_does_not_accept_is_passed_over_and_alone_gives_504() {
     let both =
         Evenkeel::start(&testkit::binary(BINARY), &config(&format!("\"{}\", \"{}\"", clogging.address(), good.address()), route));
     clogging.clog();
+    let started = Instant::now();
     for request in [GET, POST] {
         for _ in 0..2 {
             assert_eq!(exchange(both.address(), request).status, 200);
         }
     }
+    assert!(started.elapsed() >= Duration::from_millis(300), "the one that does not accept was never asked");
     let started = Instant::now();
     let answer = exchange(alone.address(), POST);
     assert_eq!((answer.status, answer.reason().as_deref()), (504, Some("connect_timeout")), "{answer:?}");
@@ -350,6 +353,7 @@ fn f7_idle_connections_that_the_backend_ended_cost_nothing() {
     }
 }
 
+/// Row F8.
 #[test]
 fn f8_an_early_answer_is_relayed_and_the_rest_of_the_body_is_not_sent() {
     let fleet = Fleet::start(1, true, "");
@@ -371,6 +375,22 @@ fn f8_an_early_answer_is_relayed_and_the_rest_of_the_body_is_not_sent() {
         early.iter().all(|e| seen.iter().filter(|o| o.connection == e.connection && o.turn > e.turn).count() == 0),
         "an upstream connection with half a request is not used again"
     );
+}
+
+/// Row F8: the backend goes on reading, so that only the proxy can end the sending and the connection.
+#[test]
+fn f8_after_an_early_answer_the_sending_stops_and_the_upstream_connection_is_closed() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let fleet = Fleet::start(1, true, "");
+    let refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig".to_vec();
+    fleet.agenda.push(Script(vec![Step::ReadHead, Step::Write(refusal), Step::ReadToEnd]));
+    let mut client = Connection::open(fleet.evenkeel.address()).unwrap();
+    client.send(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n").unwrap();
+    assert_eq!(client.response_within("POST", SECOND * 2).unwrap().status, 413, "relayed while the body is still to come");
+    client.send_in_pieces(&vec![b'z'; 8_000_000], 65_536, Duration::ZERO);
+    assert!(fleet.backends[0].wait_until(SECOND * 5, |seen| seen[0].over), "the upstream connection stays open");
+    assert!(fleet.backends[0].exchanges()[0].total < 1_000_000, "the sending went on: {}", fleet.backends[0].exchanges()[0].total);
+    assert!(client.read_until(SECOND * 8, |_| false) || client.end.is_some(), "the client is left sending for ever");
 }
 
 #[test]

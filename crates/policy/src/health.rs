@@ -268,6 +268,7 @@ mod tests {
         assert!(changes.is_empty(), "{changes:?}");
     }
 
+    /// Row F11.
     #[test]
     fn flapping_holds_down_for_longer_each_time_up_to_a_minute() {
         // Works for 10 s, fails for 10 s, and so on.
@@ -278,6 +279,7 @@ mod tests {
         assert!(downs.iter().skip(8).all(|&d| (60..90).contains(&(d / SECOND))), "{downs:?}");
     }
 
+    /// Row F11.
     #[test]
     fn the_hold_down_doubles_and_stability_takes_it_back() {
         let mut checker = up();

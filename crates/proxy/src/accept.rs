@@ -66,7 +66,9 @@ fn place(worker: &Rc<Worker>, gate: &Rc<Gate>, socket: TcpStream, peer: SocketAd
         worker.cells.handed_on.add(1);
         // Counted where it goes before it is there, or a burst would all be sent the same way.
         worker.ports[id].cells.open.fetch_add(1, Relaxed);
-        let command = Command::Adopt { socket, peer, address: gate.address, listener: gate.listener() };
+        let listener = gate.listener();
+        listener.open.fetch_add(1, Relaxed);
+        let command = Command::Adopt { socket, peer, address: gate.address, listener };
         if worker.ports[id].commands.send(command).is_err() {
             tracing::error!("worker {id} is gone");
         }

@@ -11,6 +11,8 @@ mod handle;
 mod http;
 mod log;
 mod plan;
+#[cfg(test)]
+mod stage;
 pub mod stats;
 mod timer;
 mod upstream;
@@ -20,5 +22,5 @@ pub use board::{BackendState, Board, Health, PoolState};
 pub use error::{Fault, Reason};
 pub use handle::{CantListen, Handle, Options};
 pub use log::Sink as AccessLog;
-pub use net::raise_descriptor_limit;
+pub use net::{is_out_of_descriptors, raise_descriptor_limit};
 pub use plan::{Backend, Plan, Pool, Resolve};

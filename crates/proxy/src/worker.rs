@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Listen on these addresses too, and no longer on those. Comes when all workers have the plan, so that none is handed a
     /// connection that it can't serve.
     Listen { open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
-    /// A connection that another worker accepted, by the listener it came in by.
+    /// A connection that another worker accepted and counted here, by the listener it came in by.
     Adopt { socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener> },
     /// Take nothing new, end what runs.
     Drain,
@@ -194,8 +194,9 @@ impl Worker {
     fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener>) {
         // The gate may not be open here yet, or closed since; the connection was accepted all the same.
         let gate = self.gates.borrow().get(&address).cloned();
+        let counted = Counted::handed(self, listener.open.clone());
         let gate = gate.unwrap_or_else(|| Rc::new(Gate::new(address, listener)));
-        accept::begin(self, &gate, socket, peer, Counted::handed(self, &gate));
+        accept::begin(self, &gate, socket, peer, counted);
     }
 }
 
@@ -213,7 +214,7 @@ pub(crate) fn run(seat: Seat) {
     runtime.block_on(work(seat));
 }
 
-async fn work(seat: Seat) {
+pub(crate) async fn work(seat: Seat) {
     let Seat { id, ports, mut commands, start, seed, max_connections, log } = seat;
     let worker = Rc::new(Worker {
         id,
@@ -292,13 +293,13 @@ pub(crate) struct Counted {
 impl Counted {
     pub(crate) fn new(worker: &Rc<Worker>, gate: &Gate) -> Self {
         worker.cells.open.fetch_add(1, Relaxed);
-        Self::handed(worker, gate)
-    }
-
-    /// For a connection that the worker who handed it on has counted here.
-    pub(crate) fn handed(worker: &Rc<Worker>, gate: &Gate) -> Self {
         let of_listener = gate.listener.borrow().open.clone();
         of_listener.fetch_add(1, Relaxed);
+        Self::handed(worker, of_listener)
+    }
+
+    /// For a connection that the worker who handed it on has counted, here and for its listener.
+    fn handed(worker: &Rc<Worker>, of_listener: Arc<AtomicU32>) -> Self {
         Self { worker: worker.clone(), of_listener }
     }
 }

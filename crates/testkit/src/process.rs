@@ -51,13 +51,25 @@ impl Evenkeel {
 
     /// As [`Evenkeel::start`], with further arguments after `run -c FILE`.
     pub fn start_with(binary: &str, config: &str, args: &[&str]) -> Self {
+        Self::launch(Command::new(binary), config, args)
+    }
+
+    /// As [`Evenkeel::start`], under what the shell commands in `before` set: `ulimit -n 160`, `export NAME=value`, `exec 2>/dev/full`.
+    pub fn start_after(before: &str, binary: &str, config: &str) -> Self {
+        let mut shell = Command::new("sh");
+        // The shell becomes the proxy, so that its process id is the proxy's.
+        shell.args(["-c", &format!("{before}\nexec \"$@\""), "sh", binary]);
+        Self::launch(shell, config, &[])
+    }
+
+    fn launch(mut command: Command, config: &str, args: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("evenkeel-test-").tempdir().expect("a temporary directory");
         let [listen, admin] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let file = |name: &str| File::create(dir.path().join(name)).expect("a file in the temporary directory");
         let (stdout, stderr) = (file("stdout"), file("stderr"));
         let path = dir.path().join("evenkeel.toml");
         write_config(&path, config, listen, admin);
-        let child = Command::new(binary)
+        let child = command
             .args(["run", "-c"])
             .arg(&path)
             .args(args)
@@ -66,10 +78,31 @@ impl Evenkeel {
             .stdout(stdout)
             .stderr(stderr)
             .spawn()
-            .unwrap_or_else(|e| panic!("{binary} does not start: {e}"));
+            .unwrap_or_else(|e| panic!("{command:?} does not start: {e}"));
         let mut evenkeel = Self { child, dir, listen, admin };
         evenkeel.wait_until_it_accepts(listen);
         evenkeel
+    }
+
+    /// Changes the soft limit of its open descriptors while it runs; the hard one stays, so that it can be raised again.
+    ///
+    /// # Panics
+    /// When `prlimit` (util-linux) refuses.
+    pub fn limit_descriptors(&self, most: usize) {
+        let set = Command::new("prlimit").arg(format!("--pid={}", self.pid())).arg(format!("--nofile={most}:")).status();
+        assert!(set.is_ok_and(|status| status.success()), "no limit of {most} descriptors for {}", self.pid());
+    }
+
+    /// What a counter or gauge without labels says in `/metrics`; the configuration has an admin listener at `ADMIN`.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    pub fn metric(&self, name: &str) -> f64 {
+        let admin = self.admin();
+        let answer = crate::client::exchange(admin, format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n").as_bytes());
+        let text = answer.text();
+        let row = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        row.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
     }
 
     fn wait_until_it_accepts(&mut self, address: SocketAddr) {

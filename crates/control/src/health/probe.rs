@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::model::Check;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use wire::h1::{Body, Limits, Method, Progress, Response, Status};
 
 use crate::text;
@@ -17,14 +17,21 @@ const LARGEST_ANSWER: usize = 64 * 1024;
 /// How long the rest of an answer is waited for once its verdict is clear; closing on unread bytes would reset the backend's side.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// Between two tries to get a descriptor.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What a probe found: the reason it passed, or the reason it failed.
 pub(super) type Finding = Result<String, String>;
 
 /// Probes `address` as `check` says; `authority` is how the backend is named in the configuration.
 pub(super) async fn probe(check: &Check, address: SocketAddr, authority: &str, version: &str, timeout: Duration) -> Finding {
+    let socket = match socket(address).await {
+        Ok(socket) => socket,
+        Err(error) => return Err(text::io_error(&error)),
+    };
     let mut connected = false;
     let work = async {
-        let socket = connect(address).await.map_err(|error| text::io_error(&error))?;
+        let socket = connect(socket, address).await.map_err(|error| text::io_error(&error))?;
         connected = true;
         match check {
             Check::Http { path, host, status } => {
@@ -44,8 +51,18 @@ pub(super) async fn probe(check: &Check, address: SocketAddr, authority: &str, v
     })
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address).await?;
+/// A socket; waits where descriptors have run out, which says nothing of the backend (E5).
+async fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    loop {
+        match if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() } {
+            Err(error) if proxy::is_out_of_descriptors(&error) => tokio::time::sleep(PAUSE).await,
+            made => return made,
+        }
+    }
+}
+
+async fn connect(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket.connect(address).await?;
     // The kernel may choose the very port we connect to, when nobody listens there, and connect us to ourselves.
     if socket.local_addr()? == socket.peer_addr()? {
         return Err(io::ErrorKind::ConnectionRefused.into());

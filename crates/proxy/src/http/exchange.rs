@@ -24,6 +24,10 @@ use crate::plan::{Action, Backend, Route};
 use crate::upstream::pick::{LocalPool, Nobody};
 use crate::worker::Local;
 
+/// The path whose exchange panics, in tests of row E6.
+#[cfg(test)]
+pub(crate) const PANICS: &str = "/panic";
+
 /// What the connection does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
@@ -434,6 +438,8 @@ impl<'c> Exchange<'c> {
         let mut up = Upstream::new(stream, buffer, reused, begun, in_flight);
         up.buffer.hold();
         self.start_request(backend, route);
+        #[cfg(test)]
+        assert!(self.asked().path != PANICS.as_bytes(), "a panic that was asked for");
         match self.hear(&mut up, route).await {
             Ok(()) => Ok(up),
             Err(trouble) => {
