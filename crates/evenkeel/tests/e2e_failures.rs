@@ -442,3 +442,23 @@ fn f10_with_every_backend_down_the_answer_is_503_at_once_and_nobody_is_dialled()
     );
     evenkeel.stop();
 }
+
+#[test]
+fn f4_a_client_that_was_told_something_by_one_backend_gets_no_answer_of_another() {
+    let agenda = Agenda::new(Script::fixed(ANSWER));
+    let backends: Vec<_> = (0..2).map(|n| Recording::sharing(&format!("b{n}"), agenda.clone())).collect();
+    let addresses: Vec<_> = backends.iter().map(|b| format!("\"{}\"", b.address())).collect();
+    let config =
+        config(&addresses.join(", "), r#"timeout = { response = "300ms" }"#).replace("\"reset\"", "\"reset\", \"timeout\"");
+    let evenkeel = Evenkeel::start(&testkit::binary(BINARY), &config);
+    for (told, expected) in [(&b""[..], 200), (b"HTTP/1.1 103 Early Hints\r\nLink: </b0.css>\r\n\r\n", 504)] {
+        agenda.push(Script(vec![Step::ReadHead, Step::Write(told.to_vec()), Step::Stall]));
+        let mut client = Connection::open(evenkeel.address()).unwrap();
+        client.send(GET).unwrap();
+        if !told.is_empty() {
+            assert!(client.read_until(Duration::from_secs(1), |got| got.ends_with(b"\r\n\r\n")));
+            client.received.clear();
+        }
+        assert_eq!(client.response("GET").map(|answer| answer.status), Ok(expected));
+    }
+}

@@ -167,9 +167,10 @@ impl BackendState {
         lock(&self.reason).clone()
     }
 
-    /// Keeps it out of rotation until `until` unless nobody else is left, and has the health check look at once.
+    /// Keeps it out of rotation until `until`, or longer if it is so already, unless nobody else is left, and has the health check look
+    /// at once.
     pub fn suspect(&self, until: Nanos) {
-        if self.suspect_until.swap(until, SeqCst) == 0 {
+        if self.suspect_until.fetch_max(until, SeqCst) == 0 {
             self.pool.changed();
             self.pool.suspicion.notify_one();
         }

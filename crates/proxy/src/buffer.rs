@@ -213,4 +213,50 @@ mod tests {
         assert_eq!(buffer.space_for_head().len(), SIZE - 10);
         assert_eq!(buffer.held().len(), 10);
     }
+
+    /// A buffer as anybody would write it: all bytes that ever came, and how many of them are used.
+    #[test]
+    fn whatever_is_read_comes_out_in_order_and_what_is_held_stays() {
+        for seed in 0..30 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut buffer = Buffer::new().unwrap();
+            let (mut came, mut used, mut head) = (0u64, 0u64, (0u64, 0usize));
+            let expect = |from: u64, bytes: &[u8]| bytes.iter().zip(from..).all(|(b, i)| *b == (i % 251) as u8);
+            for step in 0..400 {
+                let unread = buffer.unread().len();
+                match rng.u8(..8) {
+                    // A new message begins, with a head of some bytes that stays.
+                    0 => {
+                        buffer.release();
+                        buffer.hold();
+                        let len = rng.usize(..=unread.min(STEP));
+                        buffer.consume(len);
+                        (head, used) = ((used, len), used + len as u64);
+                    }
+                    1..=3 => {
+                        let n = rng.usize(..=unread);
+                        buffer.consume(n);
+                        used += n as u64;
+                    }
+                    // Back to the end of the head, where nothing behind it was moved: no space was asked for with less held.
+                    4 if used == head.0 + head.1 as u64 => buffer.rewind(head.1),
+                    _ => {
+                        let before = buffer.unread().len();
+                        let space = buffer.space(head.1);
+                        assert!(
+                            !space.is_empty() || before >= STEP || head.1 + before >= SIZE - STEP / 4,
+                            "seed {seed}, step {step}"
+                        );
+                        let n = [space.len(), rng.usize(..=space.len())][rng.usize(..2)];
+                        space[..n].iter_mut().zip(came..).for_each(|(b, i)| *b = (i % 251) as u8);
+                        buffer.filled(n);
+                        came += n as u64;
+                        assert!(buffer.unread().len() <= STEP.max(before));
+                    }
+                }
+                assert_eq!(buffer.unread().len() as u64, came - used, "seed {seed}, step {step}");
+                assert!(expect(used, buffer.unread()) && expect(head.0, &buffer.held()[..head.1]), "seed {seed}, step {step}");
+            }
+        }
+    }
 }

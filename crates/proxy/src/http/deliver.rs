@@ -212,7 +212,8 @@ impl Exchange<'_> {
         self.conn.worker.cells.bytes_in.add(sent);
         self.conn.worker.cells.bytes_out.add(received);
         self.conn.worker.buffers.give(up.buffer);
-        After::Gone
+        // The client may not know yet that nobody listens any more.
+        After::Leave
     }
 
     fn is_asked_for(&self, up: &Upstream) -> bool {

@@ -444,7 +444,14 @@ impl<'c> Exchange<'c> {
             Ok(()) => Ok(up),
             Err(trouble) => {
                 self.conn.worker.buffers.give(up.buffer);
-                Err(trouble)
+                match trouble {
+                    // What the client was told stands: the answer of another backend must not follow it.
+                    Trouble::Upstream(_, reason) if up.interim > 0 => {
+                        backend.state.cells[self.conn.worker.id].failures.add(1);
+                        Err(Trouble::Final(reason))
+                    }
+                    trouble => Err(trouble),
+                }
             }
         }
     }

@@ -43,9 +43,17 @@ fn poll_lanes(
 ) -> Poll<Result<(), Broken>> {
     let Connection { scratch, stream, buffer, .. } = conn;
     let (to_up, to_down): (&mut Pump, &mut Pump) = (&mut scratch.up, &mut scratch.down);
-    if !finished[0] && to_up.poll(cx, stream, buffer, &mut up.stream)?.is_ready() {
-        up.stream.finish();
-        finished[0] = true;
+    if !finished[0] {
+        finished[0] = match to_up.poll(cx, stream, buffer, &mut up.stream) {
+            Poll::Ready(Ok(())) => {
+                up.stream.finish();
+                true
+            }
+            // The backend takes no more, but its last words may still be on their way.
+            Poll::Ready(Err(Broken::Sink)) => true,
+            Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+            Poll::Pending => false,
+        };
     }
     if !finished[1] && to_down.poll(cx, &mut up.stream, &mut up.buffer, stream)?.is_ready() {
         stream.finish();

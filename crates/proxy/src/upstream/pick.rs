@@ -174,3 +174,6 @@ impl View for Seen<'_> {
         self.pool.state.next_turn()
     }
 }
+
+#[cfg(test)]
+mod tests;
