@@ -246,3 +246,28 @@ fn e7_a_standard_error_that_can_not_be_written_ends_nothing() {
     until("its return is seen", || get(evenkeel.address(), "/").status == 200);
     evenkeel.stop();
 }
+
+#[test]
+fn b7_last_words_arrive_although_the_client_still_speaks_to_a_backend_that_is_gone() {
+    const ASK: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let backend = Recording::start("one");
+    let evenkeel = proxy(&backend, "");
+    for length in [100_000, 1_000_000] {
+        let words = vec![b'w'; length];
+        let script =
+            vec![Step::ReadHead, Step::Write([SWITCH, &words].concat()), Step::Pause(Duration::from_millis(100)), Step::Reset];
+        backend.next(Script(script));
+        let mut client = Connection::open_with_small_window(evenkeel.address(), 4_096).unwrap();
+        client.send(ASK).unwrap();
+        thread::sleep(Duration::from_millis(250));
+        for _ in 0..3 {
+            let _ = client.send(b"are you there?");
+            thread::sleep(Duration::from_millis(20));
+        }
+        client.read_to_end(Duration::from_secs(5));
+        assert_eq!(client.received.len(), SWITCH.len() + length);
+    }
+}
