@@ -15,7 +15,7 @@ mod stream;
 pub use cpu::{cores, name_thread};
 pub use dial::dial;
 pub use limits::raise_descriptor_limit;
-pub use listen::{Accept, Acceptor, Bound, bind, is_out_of_descriptors};
+pub use listen::{Accept, Acceptor, Bound, bind, bind_beside, is_out_of_descriptors};
 pub use memory::give_memory_back;
 pub use pages::Pages;
 pub use splice::{Pipe, Pipes};

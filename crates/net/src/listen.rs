@@ -30,6 +30,21 @@ pub struct Bound {
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Bound> {
     let probe = socket(address)?;
     probe.bind(&address.into())?;
+    open(address, workers, probe)
+}
+
+/// As [`bind`], beside sockets on the same port that this process has already: `0.0.0.0:80` that becomes `127.0.0.1:80`.
+///
+/// # Errors
+/// As [`bind`], but for those sockets.
+pub fn bind_beside(address: SocketAddr, workers: usize) -> io::Result<Bound> {
+    let probe = socket(address)?;
+    probe.set_reuse_port(true)?;
+    probe.bind(&address.into())?;
+    open(address, workers, probe)
+}
+
+fn open(address: SocketAddr, workers: usize, probe: Socket) -> io::Result<Bound> {
     let address = probe.local_addr()?.as_socket().unwrap_or(address);
     drop(probe);
     let sockets = (0..workers.max(1))

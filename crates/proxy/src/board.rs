@@ -214,6 +214,15 @@ impl BackendState {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
+    /// Counts one more attempt if that makes no more than `most`. Two workers that both see the last place don't both get it.
+    pub(crate) fn begin_within(&self, most: u32) -> bool {
+        let is_within = self.in_flight.fetch_add(1, Relaxed) < most;
+        if !is_within {
+            self.end();
+        }
+        is_within
+    }
+
     pub(crate) fn end(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
     }

@@ -122,7 +122,10 @@ impl Handle {
         let wanted: Vec<SocketAddr> = plan.addresses().collect();
         let mut fresh = Vec::new();
         for address in wanted.iter().filter(|address| !open.contains_key(address)) {
-            let bound = net::bind(*address, self.ports.len()).map_err(|error| CantListen { address: *address, error })?;
+            // Those of ours that this plan closes are still open.
+            let is_beside = open.keys().any(|known| known.port() == address.port());
+            let bind = if is_beside { net::bind_beside } else { net::bind };
+            let bound = bind(*address, self.ports.len()).map_err(|error| CantListen { address: *address, error })?;
             fresh.push((*address, bound));
         }
         let close: Vec<SocketAddr> = open.keys().filter(|address| !wanted.contains(address)).copied().collect();

@@ -102,7 +102,7 @@ pub(crate) static LIMITS: Table = Table {
         with_default("line", Kind::Size("256B", "64KiB"), "8KiB", "\"16KiB\"", "One header line. Over it: 431."),
         with_default(
             "head",
-            Kind::Size("1KiB", "1MiB"),
+            Kind::Size("1KiB", "64KiB"),
             "64KiB",
             "\"32KiB\"",
             "The whole head. At least as much as `target` and `line`. Over it: 431.",

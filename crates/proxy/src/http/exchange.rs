@@ -119,6 +119,12 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
+    /// Counts an attempt if the backend may have one more.
+    fn claim(local: &Rc<Local>, at: Place) -> Option<Self> {
+        let backend = local.backend(at);
+        backend.state.begin_within(backend.max_connections).then(|| Self { local: local.clone(), at })
+    }
+
     fn new(local: &Rc<Local>, at: Place) -> Self {
         local.backend(at).state.begin();
         Self { local: local.clone(), at }
@@ -285,11 +291,13 @@ impl<'c> Exchange<'c> {
                 Err(reason) => return self.fail(reason).await,
             };
             let at = Place { pool, backend };
+            // Another worker took the last place since: the next pick sees that.
+            let Some(mut in_flight) = InFlight::claim(&local, at) else { continue };
             self.at = Some(at);
             self.conn.scratch.tried.push(backend as u16);
             let mut fresh = false;
             loop {
-                let trouble = match self.attempt(local_pool, at, route, fresh).await {
+                let trouble = match self.attempt(local_pool, at, route, fresh, in_flight).await {
                     Ok(up) if self.is_to_repeat(local_pool, &up, &mut so_far) => {
                         last = None;
                         break;
@@ -302,7 +310,10 @@ impl<'c> Exchange<'c> {
                     Trouble::Upstream(failure, reason) => (failure, reason),
                 };
                 match self.judge(local_pool, failure, &mut so_far) {
-                    Verdict::SameBackendFresh => fresh = true,
+                    Verdict::SameBackendFresh => {
+                        fresh = true;
+                        in_flight = InFlight::new(&local, at);
+                    }
                     Verdict::OtherBackend => {
                         last = Some(reason);
                         break;
@@ -342,11 +353,14 @@ impl<'c> Exchange<'c> {
         let asked = self.asked();
         let value = match &hash.key {
             HashKey::ClientIp => return hash_key(AddressText::new(asked.client).as_bytes()),
-            HashKey::Header(name) => asked.value(name.to_ascii_lowercase().as_bytes()),
+            HashKey::Header(lower_name) => asked.value(lower_name.as_bytes()),
             HashKey::Cookie(name) => asked.cookie(name.as_bytes()),
             HashKey::Query(name) => asked.parameter(name.as_bytes()),
             HashKey::Path => Some(asked.path),
-            HashKey::Host => return hash_key(&asked.host().to_ascii_lowercase()),
+            HashKey::Host if asked.host().iter().any(u8::is_ascii_uppercase) => {
+                return hash_key(&asked.host().to_ascii_lowercase());
+            }
+            HashKey::Host => Some(asked.host()),
             HashKey::Route => Some(route.name.as_bytes()),
         };
         // Without the key there is nothing to be consistent about; the client's address spreads better than one fixed value.
@@ -415,8 +429,14 @@ impl<'c> Exchange<'c> {
     }
 
     /// One attempt at one backend, up to the head of its final answer.
-    async fn attempt(&mut self, pool: &LocalPool, at: Place, route: &Route, fresh: bool) -> Result<Upstream, Trouble> {
-        let in_flight = InFlight::new(&self.local, at);
+    async fn attempt(
+        &mut self,
+        pool: &LocalPool,
+        at: Place,
+        route: &Route,
+        fresh: bool,
+        in_flight: InFlight,
+    ) -> Result<Upstream, Trouble> {
         let backend = &pool.pool.backends[at.backend];
         backend.state.cells[self.conn.worker.id].attempts.add(1);
         self.attempts = self.attempts.saturating_add(1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::model::{self, Address};
 use policy::Nanos;
-use policy::balance::{Balance, Weight};
+use policy::balance::{Balance, Hash, HashKey, Weight};
 use policy::retry::{Budget, Retry};
 
 use super::{Resolve, nanos};
@@ -102,7 +102,7 @@ impl Pool {
             state,
             backends,
             unresolved,
-            balance: pool.balance.clone(),
+            balance: with_lower_case_key(&pool.balance),
             retry: pool.retry.clone(),
             idle_connections: pool.idle.connections,
             idle_timeout: nanos(pool.idle.timeout),
@@ -115,6 +115,15 @@ impl Pool {
     pub fn totals(&self) -> PoolTotals {
         PoolTotals::sum(&self.state.cells)
     }
+}
+
+/// Field names are looked up in lower case.
+fn with_lower_case_key(balance: &Balance) -> Balance {
+    let mut balance = balance.clone();
+    if let Balance::Hash(Hash { key: HashKey::Header(name), .. }) = &mut balance {
+        name.make_ascii_lowercase();
+    }
+    balance
 }
 
 /// With checks, until the check that the suspicion starts has certainly ended; without, a second, after which it's tried again.
