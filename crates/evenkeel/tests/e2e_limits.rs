@@ -185,7 +185,7 @@ fn e5_without_descriptors_accepting_rests_and_what_runs_goes_on() {
         answer.status == 500 && answer.reason().as_deref() == Some("internal")
     });
     let now = status.exchange(ask.as_bytes()).unwrap().json();
-    assert_eq!(now["pools"][0]["backends"][0]["suspected"].as_bool().unwrap_or(false), false, "{now:#}");
+    assert_eq!(now["pools"][0]["backends"][0]["suspected"].as_bool(), Some(false), "{now:#}");
     waiting.iter_mut().for_each(Connection::take_what_came);
     assert!(waiting.iter().all(|client| client.received.is_empty() && client.end.is_none()), "they wait in the kernel");
     evenkeel.limit_descriptors(1_000);
