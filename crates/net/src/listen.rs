@@ -1,5 +1,6 @@
 //! Listening sockets: one for each worker on the same address, so that the kernel spreads connections without a lock.
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -74,7 +75,11 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 
 /// A listening socket registered with one worker's runtime.
 #[derive(Debug)]
-pub struct Acceptor(AsyncFd<TcpListener>);
+pub struct Acceptor {
+    socket: AsyncFd<TcpListener>,
+    /// A connection has been accepted since the reactor last spoke; whether there are more is not known.
+    is_taken: Cell<bool>,
+}
 
 /// What a call to accept brought.
 #[derive(Debug)]
@@ -93,7 +98,8 @@ impl Acceptor {
     pub fn new(socket: TcpListener) -> io::Result<Self> {
         // SAFETY: a TcpListener owns one descriptor, shows the same one as long as it lives, and closes it only when dropped, after the
         // AsyncFd has deregistered it.
-        Ok(Self(unsafe { AsyncFd::register(socket) }?))
+        let socket = unsafe { AsyncFd::register(socket) }?;
+        Ok(Self { socket, is_taken: Cell::new(false) })
     }
 
     /// The next connection.
@@ -102,9 +108,17 @@ impl Acceptor {
     /// Out of descriptors or memory ([`is_out_of_descriptors`]): pause before the next call. Anything else: the socket is broken.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accept>> {
         loop {
-            let mut ready = ready!(self.0.poll_read_ready(cx))?;
-            match accept(self.0.get_ref()) {
-                Ok((socket, peer)) => return Poll::Ready(Ok(Accept::Connection(socket, peer))),
+            let mut ready = ready!(self.socket.poll_read_ready(cx))?;
+            // The kernel makes a whole socket before it looks whether anybody waits; to ask first is much cheaper.
+            if self.is_taken.take() && !has_waiting(self.socket.get_ref()) {
+                ready.clear_ready();
+                continue;
+            }
+            match accept(self.socket.get_ref()) {
+                Ok((socket, peer)) => {
+                    self.is_taken.set(true);
+                    return Poll::Ready(Ok(Accept::Connection(socket, peer)));
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 Err(e) if is_connection_error(&e) => return Poll::Ready(Ok(Accept::Broken)),
                 Err(e) => return Poll::Ready(Err(e)),
@@ -115,13 +129,20 @@ impl Acceptor {
     /// What waits in the kernel's queue now, without waiting for more. For the moment before the socket is closed.
     pub fn accept_now(&self) -> Option<(TcpStream, SocketAddr)> {
         loop {
-            match accept(self.0.get_ref()) {
+            match accept(self.socket.get_ref()) {
                 Ok(connection) => return Some(connection),
                 Err(e) if is_connection_error(&e) => {}
                 Err(_) => return None,
             }
         }
     }
+}
+
+/// Whether a connection waits to be accepted.
+fn has_waiting(listener: &TcpListener) -> bool {
+    let mut asked = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the pointer is to one live pollfd, as the count says; a timeout of 0 never waits.
+    unsafe { libc::poll(&mut asked, 1, 0) > 0 }
 }
 
 /// Whether an accept failed because the process or the system has no descriptors or memory left.
