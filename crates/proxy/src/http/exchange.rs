@@ -299,6 +299,7 @@ impl<'c> Exchange<'c> {
             loop {
                 let trouble = match self.attempt(local_pool, at, route, fresh, in_flight).await {
                     Ok(up) if self.is_to_repeat(local_pool, &up, &mut so_far) => {
+                        self.conn.worker.buffers.give(up.buffer);
                         last = None;
                         break;
                     }
