@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use config::model::Check;
 use control::Source;
-use policy::balance::{Balance, Hash, HashKey, HashMethod};
+use policy::Key;
+use policy::balance::{Balance, Hash, HashMethod};
 
 use crate::cli::{BalanceWord, Proxy};
 use crate::run;
@@ -28,7 +29,7 @@ impl From<BalanceWord> for Balance {
             BalanceWord::LeastConnections => Self::LeastConnections,
             BalanceWord::LeastResponseTime => Self::LeastResponseTime,
             BalanceWord::Random => Self::Random,
-            BalanceWord::IpHash => Self::Hash(Hash { key: HashKey::ClientIp, method: HashMethod::Maglev, bounded: None }),
+            BalanceWord::IpHash => Self::Hash(Hash { key: Key::ClientIp, method: HashMethod::Maglev, bounded: None }),
         }
     }
 }

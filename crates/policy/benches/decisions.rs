@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-use policy::balance::{Balance, Balancer, Hash, HashKey, HashMethod, Member, View, Weight, hash_key};
+use policy::Key;
+use policy::balance::{Balance, Balancer, Hash, HashMethod, Member, View, Weight, hash_key};
 use policy::route::{Condition, HostMatch, Input, PathMatch, Router, Rule};
 
 const ROUND: u64 = 200_000;
@@ -60,7 +61,7 @@ impl View for Board {
 
 fn picks() {
     let hash = |method, bounded| {
-        let key = HashKey::ClientIp;
+        let key = Key::ClientIp;
         Balance::Hash(Hash { key, method, bounded })
     };
     let algorithms = [

@@ -6,9 +6,12 @@
 
 pub mod balance;
 pub mod health;
+mod key;
 pub mod measure;
 pub mod retry;
 pub mod route;
+
+pub use key::Key;
 
 /// A moment: nanoseconds since an arbitrary start that all callers of one process share. Monotonic.
 ///

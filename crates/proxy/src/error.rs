@@ -49,8 +49,26 @@ macro_rules! reasons {
 reasons! {
     /// No backend of the pool is up.
     NoHealthyBackend: "no_healthy_backend", 503, Upstream, "no backend of this service is healthy";
-    /// Every backend is at its `max_connections`.
+    /// Every backend is at its `max_connections`, and the queue holds as many as it may.
     QueueFull: "queue_full", 503, Limit, "every backend of this service is at its limit";
+    /// No backend came free while the request stood in the queue.
+    QueueTimeout: "queue_timeout", 503, Limit, "no backend of this service came free in time";
+    /// The breakers of the pool or of all its backends are open.
+    BreakerOpen: "breaker_open", 503, Upstream, "this service fails too often and is left alone for a while";
+    /// The pool's adaptive limit of concurrent exchanges is reached.
+    Overloaded: "overloaded", 503, Limit, "this service has as much to do as it can";
+    /// A rate limit is reached.
+    RateLimited: "rate_limited", 429, Limit, "too many requests";
+    /// A limit of concurrent requests is reached.
+    ConcurrencyLimited: "concurrency_limited", 429, Limit, "too many requests at one time";
+    /// Not allowed to this client.
+    Denied: "denied", 403, Client, "access is denied";
+    /// No credentials, or wrong ones.
+    Unauthorized: "unauthorized", 401, Client, "credentials are missing or wrong";
+    /// The service that decides on access did not.
+    AuthUnavailable: "auth_unavailable", 503, Upstream, "access can't be decided at the moment";
+    /// A fault injected on purpose.
+    FaultInjected: "fault_injected", 503, Own, "a fault injected for a test";
     /// No backend took a connection.
     ConnectFailed: "connect_failed", 502, Upstream, "no backend took the connection";
     /// The backend closed or reset the connection.
@@ -104,7 +122,7 @@ reasons! {
 impl Reason {
     /// Seconds for `Retry-After`, where trying again helps.
     pub fn retry_after(self) -> Option<u32> {
-        (self.status() == 503).then_some(1)
+        matches!(self.status(), 429 | 503).then_some(1)
     }
 }
 

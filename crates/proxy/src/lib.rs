@@ -7,9 +7,11 @@ mod accept;
 mod board;
 mod buffer;
 mod error;
+mod filter;
 mod handle;
 mod http;
 mod log;
+mod message;
 mod plan;
 #[cfg(test)]
 mod stage;

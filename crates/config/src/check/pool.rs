@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::ops::{Range, RangeInclusive};
 
-use policy::balance::{Balance, Hash, HashKey, HashMethod};
+use policy::Key;
+use policy::balance::{Balance, Hash, HashMethod};
 use policy::retry::{BudgetParams, Conditions, Retry};
 
 use super::{backend, headers, health, statuses};
@@ -91,7 +92,7 @@ fn balance(section: &Section<'_>) -> Balance {
         Some("least_connections") => Balance::LeastConnections,
         Some("least_response_time") => Balance::LeastResponseTime,
         Some("random") => Balance::Random,
-        Some("ip_hash") => Balance::Hash(Hash { key: HashKey::ClientIp, method: HashMethod::Maglev, bounded: None }),
+        Some("ip_hash") => Balance::Hash(Hash { key: Key::ClientIp, method: HashMethod::Maglev, bounded: None }),
         _ => Balance::RoundRobin,
     }
 }
@@ -107,18 +108,18 @@ fn hash(section: &Section<'_>) -> Option<Hash> {
     Some(Hash { key, method, bounded })
 }
 
-fn hash_key(text: &str) -> Result<HashKey, Wrong> {
+fn hash_key(text: &str) -> Result<Key, Wrong> {
     const PLAIN: [&str; 4] = ["client_ip", "path", "host", "route"];
     const NAMED: [&str; 3] = ["header", "cookie", "query"];
     let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
     match (kind, name) {
-        ("client_ip", None) => Ok(HashKey::ClientIp),
-        ("path", None) => Ok(HashKey::Path),
-        ("host", None) => Ok(HashKey::Host),
-        ("route", None) => Ok(HashKey::Route),
-        ("header", Some(name)) if headers::is_token(name) => Ok(HashKey::Header(name.to_ascii_lowercase())),
-        ("cookie", Some(name)) if headers::is_token(name) => Ok(HashKey::Cookie(name.to_owned())),
-        ("query", Some(name)) if !name.is_empty() => Ok(HashKey::Query(name.to_owned())),
+        ("client_ip", None) => Ok(Key::ClientIp),
+        ("path", None) => Ok(Key::Path),
+        ("host", None) => Ok(Key::Host),
+        ("route", None) => Ok(Key::Route),
+        ("header", Some(name)) if headers::is_token(name) => Ok(Key::Header(name.to_ascii_lowercase())),
+        ("cookie", Some(name)) if headers::is_token(name) => Ok(Key::Cookie(name.to_owned())),
+        ("query", Some(name)) if !name.is_empty() => Ok(Key::Query(name.to_owned())),
         ("cel", Some(_)) => Err(Wrong::new(
             "`cel:` is part of the language but not served by this version yet",
             "hash by a header, cookie or query parameter",

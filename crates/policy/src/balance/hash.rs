@@ -110,14 +110,14 @@ mod tests {
     use std::collections::HashSet;
 
     use super::super::fake::Pool;
-    use super::super::{Balance, Balancer, HashKey};
+    use super::super::{Balance, Balancer};
     use super::*;
 
     const METHODS: [HashMethod; 3] = [HashMethod::Maglev, HashMethod::Ring, HashMethod::Rendezvous];
     const KEYS: u64 = 200_000;
 
     fn balancer(method: HashMethod, bounded: Option<f64>, pool: &Pool) -> Balancer {
-        let key = HashKey::ClientIp;
+        let key = crate::Key::ClientIp;
         Balancer::new(&Balance::Hash(Hash { key, method, bounded }), &pool.members)
     }
 

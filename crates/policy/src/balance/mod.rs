@@ -20,6 +20,8 @@ mod fake;
 
 use std::num::NonZeroU16;
 
+use crate::Key;
+
 use hash::Consistent;
 use least_connections::LeastConnections;
 use least_response_time::LeastResponseTime;
@@ -48,7 +50,7 @@ pub enum Balance {
 impl Balance {
     /// What `balance = "ip_hash"` means: Maglev over the client address, without a bound on load.
     pub fn ip_hash() -> Self {
-        Self::Hash(Hash { key: HashKey::ClientIp, method: HashMethod::Maglev, bounded: None })
+        Self::Hash(Hash { key: Key::ClientIp, method: HashMethod::Maglev, bounded: None })
     }
 }
 
@@ -56,7 +58,7 @@ impl Balance {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hash {
     /// What is hashed.
-    pub key: HashKey,
+    pub key: Key,
     /// How hashes are laid over backends.
     pub method: HashMethod,
     /// Bounded load: a backend takes at most this multiple of its fair share of all attempts in flight (rounded up);
@@ -65,25 +67,6 @@ pub struct Hash {
     /// Unit: factor. Default: `None`, no bound. Range: above 1.0; smaller values are taken as 1.0, NaN as no bound.
     /// Near 1 it balances better and moves more keys. Source: Mirrokni, Thorup, Zadimoghaddam 2016, arXiv:1608.01350.
     pub bounded: Option<f64>,
-}
-
-/// The part of a request that is hashed, or counted by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HashKey {
-    /// The client's address, without its port.
-    ClientIp,
-    /// A request header, by name.
-    Header(String),
-    /// A cookie, by name.
-    Cookie(String),
-    /// A parameter of the query, by name.
-    Query(String),
-    /// The path.
-    Path,
-    /// The host asked for.
-    Host,
-    /// The route that matched.
-    Route,
 }
 
 /// How hashes are laid over backends. All three send a key elsewhere only when its backend can't take it.
@@ -205,7 +188,7 @@ mod tests {
     #[test]
     fn no_algorithm_minds_an_empty_pool() {
         let pool = fake::Pool::of(0);
-        let hash = |method| Balance::Hash(Hash { key: HashKey::Path, method, bounded: Some(1.5) });
+        let hash = |method| Balance::Hash(Hash { key: Key::Path, method, bounded: Some(1.5) });
         for balance in [
             Balance::RoundRobin,
             Balance::LeastConnections,

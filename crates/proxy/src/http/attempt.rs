@@ -13,7 +13,7 @@ use wire::h1::{Body, Limits, Status, Version};
 
 use super::exchange::{Exchange, Trouble, Upstream};
 use super::forward::{Broken, Waiting};
-use super::head::{self, Ends};
+use super::head::{self, Changes, Ends};
 use crate::buffer::STEP;
 use crate::error::Reason;
 use crate::plan::edits::Edits;
@@ -235,7 +235,7 @@ impl Exchange<'_> {
             &mut scratch.down.out,
             &scratch.answer,
             up.buffer.held(),
-            &Edits::default(),
+            Changes { edits: &Edits::default(), added: b"" },
             &asked,
             Ends::Nobody(None),
             fate,

@@ -11,7 +11,7 @@ use super::attempt::Pace;
 use super::exchange::{After, Exchange, Place, Trouble, Upstream};
 use super::forward::{Broken, Waiting};
 use super::h1::WRITE_STALL;
-use super::head::{self, Ends};
+use super::head::{self, Changes, Ends};
 use super::tunnel;
 use crate::error::Reason;
 use crate::plan::Route;
@@ -104,8 +104,9 @@ impl Exchange<'_> {
         scratch.down.start(body, ends == Ends::Chunked, 0);
         scratch.down.take_pipe(&conn.worker.pipes);
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
+        let changes = Changes { edits: &route.response_edits, added: &scratch.effects.response };
         let fate = if keep { head::Connection::Stays(scratch.head.version) } else { head::Connection::Closes };
-        head::downstream(&mut scratch.down.out, &scratch.answer, up.buffer.held(), &route.response_edits, &asked, ends, fate);
+        head::downstream(&mut scratch.down.out, &scratch.answer, up.buffer.held(), changes, &asked, ends, fate);
         up.buffer.consume(scratch.answer.len);
         up.buffer.release();
         keep
@@ -195,16 +196,9 @@ impl Exchange<'_> {
         let scratch = &mut *conn.scratch;
         scratch.down.start(Body::Empty, false, 0);
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
+        let changes = Changes { edits: &route.response_edits, added: &scratch.effects.response };
         let out = &mut scratch.down.out;
-        head::downstream(
-            out,
-            &scratch.answer,
-            up.buffer.held(),
-            &route.response_edits,
-            &asked,
-            Ends::Nobody(None),
-            head::Connection::Upgrades,
-        );
+        head::downstream(out, &scratch.answer, up.buffer.held(), changes, &asked, Ends::Nobody(None), head::Connection::Upgrades);
         up.buffer.consume(scratch.answer.len);
         up.buffer.release();
         let (sent, received) = tunnel::run(conn, &mut up, self.keep, route.idle).await;

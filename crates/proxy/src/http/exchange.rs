@@ -2,12 +2,15 @@
 //! route → filters on the request → pick a backend → idle connection or dial → forward both ways → filters on the answer →
 //! retry as the policy says → statistics and log.
 
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use net::Stream;
 use policy::Nanos;
-use policy::balance::{Balance, HashKey, hash_key};
+use policy::balance::{Balance, hash_key};
 use policy::retry::{Attempted, Failure, Verdict};
 use wire::h1::path::{Normal, normalise};
 use wire::h1::{Body, Framing, Progress, Version};
@@ -15,10 +18,11 @@ use wire::h1::{Body, Framing, Progress, Version};
 use super::h1::Connection;
 use super::head::Connection as Fate;
 use super::reply::{ALLOW, Form, Reply, error_fields};
-use super::request::{AddressText, Asked, client, is_plain_id, new_id};
 use crate::buffer::{Buffer, STEP};
 use crate::error::Reason;
+use crate::filter::{Ending, Here, Step};
 use crate::log;
+use crate::message::{AddressText, Asked, client, is_plain_id, new_id};
 use crate::plan::edits::fill;
 use crate::plan::{Action, Backend, Route};
 use crate::upstream::pick::{LocalPool, Nobody};
@@ -189,6 +193,7 @@ impl<'c> Exchange<'c> {
     fn new(conn: &'c mut Connection, local: Rc<Local>, started: Nanos) -> Self {
         let keep = conn.scratch.head.len;
         conn.buffer.consume(keep);
+        conn.scratch.effects.clear();
         Self {
             conn,
             local,
@@ -224,6 +229,11 @@ impl<'c> Exchange<'c> {
         self.route = Some(i);
         let route = &local.plan.routes[i];
         self.deadline = self.started + route.total;
+        if !route.filters.is_empty()
+            && let Some(after) = self.filter(route).await
+        {
+            return after;
+        }
         match &route.action {
             Action::Pool(pool) => self.forward(*pool, route).await,
             Action::Respond { status, body, content_type, headers } => {
@@ -238,6 +248,56 @@ impl<'c> Exchange<'c> {
                 self.answer(Reply { status: *status, content_type: "", body: b"", fields: &fields }).await
             }
         }
+    }
+
+    /// Runs the route's filters; what follows if one of them ended the exchange.
+    async fn filter(&mut self, route: &Route) -> Option<After> {
+        for filter in &route.filters {
+            let mut effects = std::mem::take(&mut self.conn.scratch.effects);
+            let here = Here { asked: self.asked(), route: &route.name, now: self.now(), worker: &self.conn.worker };
+            let step = filter.request(&here, &mut effects);
+            self.conn.scratch.effects = effects;
+            let ending = match step {
+                Step::Next => None,
+                Step::End(ending) => Some(ending),
+                Step::Wait(late) => match self.unless_gone(late).await {
+                    Ok(late) => {
+                        self.conn.scratch.effects.join(late.effects);
+                        late.ending
+                    }
+                    Err(reason) => return Some(self.fail(reason).await),
+                },
+            };
+            if let Some(ending) = ending {
+                return Some(self.end(ending).await);
+            }
+        }
+        self.ready = self.now();
+        None
+    }
+
+    /// Waits for something that is ours, unless the client goes away or the time for the exchange is up.
+    async fn unless_gone<T>(&mut self, mut what: Pin<Box<dyn Future<Output = T>>>) -> Result<T, Reason> {
+        self.arm(self.deadline);
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = what.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            if self.poll_client_gone(cx).is_ready() {
+                return Poll::Ready(Err(Reason::ClientGone));
+            }
+            self.conn.timer.poll(cx).map(|()| Err(Reason::TotalTimeout))
+        })
+        .await
+    }
+
+    /// Answers as a filter says.
+    async fn end(&mut self, ending: Ending) -> After {
+        let Some((content_type, body)) = ending.body else {
+            return self.fail_with(ending.reason.unwrap_or(Reason::Internal), ending.status, &ending.fields).await;
+        };
+        self.reason = ending.reason;
+        self.answer(Reply { status: ending.status, content_type: &content_type, body: &body, fields: &ending.fields }).await
     }
 
     pub(super) fn asked(&self) -> Asked<'_> {
@@ -352,20 +412,8 @@ impl<'c> Exchange<'c> {
     fn key(&self, balance: &Balance, route: &Route) -> u64 {
         let Balance::Hash(hash) = balance else { return 0 };
         let asked = self.asked();
-        let value = match &hash.key {
-            HashKey::ClientIp => return hash_key(AddressText::new(asked.client).as_bytes()),
-            HashKey::Header(lower_name) => asked.value(lower_name.as_bytes()),
-            HashKey::Cookie(name) => asked.cookie(name.as_bytes()),
-            HashKey::Query(name) => asked.parameter(name.as_bytes()),
-            HashKey::Path => Some(asked.path),
-            HashKey::Host if asked.host().iter().any(u8::is_ascii_uppercase) => {
-                return hash_key(&asked.host().to_ascii_lowercase());
-            }
-            HashKey::Host => Some(asked.host()),
-            HashKey::Route => Some(route.name.as_bytes()),
-        };
         // Without the key there is nothing to be consistent about; the client's address spreads better than one fixed value.
-        value.map_or_else(|| hash_key(AddressText::new(asked.client).as_bytes()), hash_key)
+        asked.key_hash(&hash.key, &route.name).unwrap_or_else(|| hash_key(AddressText::new(asked.client).as_bytes()))
     }
 
     /// Whether the answer's status is one that the policy has another backend try for.
@@ -487,7 +535,14 @@ impl<'c> Exchange<'c> {
         scratch.up.take_pipe(&conn.worker.pipes);
         scratch.up.most = conn.listener.max_body;
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
-        super::head::upstream(&mut scratch.up.out, &asked, &route.request, &backend.authority, conn.listener.underscores);
+        super::head::upstream(
+            &mut scratch.up.out,
+            &asked,
+            &route.request,
+            &scratch.effects,
+            &backend.authority,
+            conn.listener.underscores,
+        );
         self.body_pumped = true;
     }
 
@@ -501,18 +556,23 @@ impl<'c> Exchange<'c> {
 
     /// Answers with an error of ours, in the form the client reads best.
     pub(super) async fn fail(&mut self, reason: Reason) -> After {
-        self.reason = Some(reason);
         if reason == Reason::ClientGone {
+            self.reason = Some(reason);
             self.status = reason.status();
             return After::Gone;
         }
+        self.fail_with(reason, reason.status(), b"").await
+    }
+
+    /// As [`Self::fail`], with a status and fields of its own. A `Retry-After` among them stands in place of the reason's.
+    async fn fail_with(&mut self, reason: Reason, status: u16, added: &[u8]) -> After {
+        self.reason = Some(reason);
         let asked = self.asked();
         let form = Form::accepted(&asked);
         let id = String::from_utf8_lossy(asked.id).into_owned();
-        let body = form.body(reason, reason.status(), &id);
-        let fields = error_fields(reason, id.as_bytes());
-        self.answer(Reply { status: reason.status(), content_type: form.content_type(), body: body.as_bytes(), fields: &fields })
-            .await
+        let body = form.body(reason, status, &id);
+        let fields = error_fields(reason, id.as_bytes(), added);
+        self.answer(Reply { status, content_type: form.content_type(), body: body.as_bytes(), fields: &fields }).await
     }
 
     /// Sends an answer of ours, then reads what is left of the request's body if that's little (A9).
@@ -524,6 +584,7 @@ impl<'c> Exchange<'c> {
         if let Some(route) = route {
             route.response_edits.write(&self.asked(), &mut fields);
         }
+        fields.extend_from_slice(&self.conn.scratch.effects.response);
         fields.extend_from_slice(reply.fields);
         let conn = &mut *self.conn;
         let scratch = &mut *conn.scratch;
@@ -568,6 +629,7 @@ impl<'c> Exchange<'c> {
         self.conn.scratch.down.give_pipe(&worker.pipes);
         let now = self.now();
         self.conn.waiting_since = now;
+        self.conn.scratch.effects.held.clear();
         let took = now.saturating_sub(self.started);
         let cells = &self.conn.worker.cells;
         cells.exchanges.add(1);

@@ -15,9 +15,10 @@ use super::exchange::{self, After, Known};
 use super::forward::Pump;
 use super::head::Connection as Fate;
 use super::reply::{Form, Reply, error_fields};
-use super::request::AddressText;
 use crate::buffer::Buffer;
 use crate::error::Reason;
+use crate::filter::Effects;
+use crate::message::AddressText;
 use crate::plan::Listener;
 use crate::timer::Timer;
 use crate::worker::{Counted, Gate, Worker};
@@ -44,6 +45,8 @@ pub(crate) struct Scratch {
     /// Towards the client.
     pub(crate) down: Pump,
     pub(crate) tried: Vec<u16>,
+    /// What the route's filters left for this exchange.
+    pub(crate) effects: Effects,
 }
 
 impl Default for Scratch {
@@ -56,6 +59,7 @@ impl Default for Scratch {
             up: Pump::new(),
             down: Pump::new(),
             tried: Vec::new(),
+            effects: Effects::default(),
         }
     }
 }
@@ -249,10 +253,10 @@ impl Connection {
         cells.reason(reason).add(1);
         cells.exchanges.add(1);
         cells.answers[usize::from(reason.status() / 100) - 1].add(1);
-        let id = super::request::new_id(&mut self.worker.rng.borrow_mut());
+        let id = crate::message::new_id(&mut self.worker.rng.borrow_mut());
         let id = String::from_utf8_lossy(&id).into_owned();
         let body = Form::Json.body(reason, reason.status(), &id);
-        let fields = error_fields(reason, id.as_bytes());
+        let fields = error_fields(reason, id.as_bytes(), b"");
         let reply =
             Reply { status: reason.status(), content_type: Form::Json.content_type(), body: body.as_bytes(), fields: &fields };
         let down = &mut self.scratch.down;

@@ -2,17 +2,18 @@
 
 use wire::h1::{Field, Framing, Name, Response, Upgrade, Version, encode};
 
-use super::request::{Asked, write_uri};
+use crate::filter::Effects;
+use crate::message::{Asked, write_uri};
 use crate::plan::edits::{Edits, Facts};
 
 /// Writes the request's head as a backend gets it.
 ///
 /// `authority` stands in where an HTTP/1.0 client named no host. `underscores` keeps names with `_` (D5).
-pub(crate) fn upstream(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &Edits, authority: &str, underscores: bool) {
+pub(crate) fn upstream(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &Edits, effects: &Effects, authority: &str, underscores: bool) {
     let head = asked.head;
     out.extend_from_slice(asked.method());
     out.push(b' ');
-    write_uri(asked, out);
+    write_uri(effects.path.as_deref().unwrap_or(asked.path), asked, out);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let host = match head.authority.of(asked.text) {
         b"" => authority.as_bytes(),
@@ -26,6 +27,7 @@ pub(crate) fn upstream(out: &mut Vec<u8>, asked: &Asked<'_>, edits: &Edits, auth
     }
     forwarded(out, asked, edits, host);
     own(out, edits, b"X-Request-Id", asked.id);
+    out.extend_from_slice(&effects.request);
     edits.write(asked, out);
     match head.framing {
         Framing::Empty => {}
@@ -52,12 +54,21 @@ pub(crate) enum Ends {
     Close,
 }
 
+/// How the head of an answer differs from the backend's.
+#[derive(Clone, Copy)]
+pub(crate) struct Changes<'a> {
+    /// The route's.
+    pub(crate) edits: &'a Edits,
+    /// Whole lines that filters left.
+    pub(crate) added: &'a [u8],
+}
+
 /// Writes a backend's answer's head as the client gets it.
 pub(crate) fn downstream(
     out: &mut Vec<u8>,
     answer: &Response,
     text: &[u8],
-    edits: &Edits,
+    changes: Changes<'_>,
     facts: &impl Facts,
     ends: Ends,
     connection: Connection,
@@ -65,11 +76,12 @@ pub(crate) fn downstream(
     encode::status_line(out, answer.status, answer.reason.of(text));
     for field in &answer.fields {
         let framing = matches!(field.known, Name::ContentLength | Name::TransferEncoding);
-        if !framing && passes(field, text, edits, true) {
+        if !framing && passes(field, text, changes.edits, true) {
             copy(out, field, text);
         }
     }
-    edits.write(facts, out);
+    out.extend_from_slice(changes.added);
+    changes.edits.write(facts, out);
     ending(out, ends);
     connection.write(out);
     encode::end(out);

@@ -7,5 +7,4 @@ pub(crate) mod forward;
 pub(crate) mod h1;
 pub(crate) mod head;
 pub(crate) mod reply;
-pub(crate) mod request;
 pub(crate) mod tunnel;

@@ -3,8 +3,8 @@
 use wire::h1::{Name, encode};
 
 use super::head::{self, Connection, Ends};
-use super::request::Asked;
 use crate::error::Reason;
+use crate::message::Asked;
 
 /// One answer of ours.
 pub(crate) struct Reply<'a> {
@@ -88,9 +88,11 @@ impl Form {
 }
 
 /// The fields of an error: `Retry-After` where trying again helps, `Allow` and `Upgrade` where RFC 9110 asks for them, and the id.
-pub(crate) fn error_fields(reason: Reason, id: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    if let Some(seconds) = reason.retry_after() {
+pub(crate) fn error_fields(reason: Reason, id: &[u8], added: &[u8]) -> Vec<u8> {
+    let mut out = added.to_vec();
+    let has_own =
+        added.split(|b| *b == b'\n').any(|line| line.get(..12).is_some_and(|name| name.eq_ignore_ascii_case(b"retry-after:")));
+    if let Some(seconds) = reason.retry_after().filter(|_| !has_own) {
         encode::field(&mut out, b"Retry-After", seconds.to_string().as_bytes());
     }
     match reason {

@@ -1,5 +1,6 @@
 //! What to do: the configuration compiled for the request path. Immutable; a reload publishes another.
 
+mod chain;
 pub(crate) mod edits;
 mod pool;
 
@@ -17,6 +18,7 @@ pub use pool::{Backend, Pool};
 
 use crate::board::Board;
 use crate::buffer::STEP;
+use crate::filter::Filter;
 use edits::Edits;
 
 /// Gives the addresses a backend's name stands for now; empty while it has never been resolved.
@@ -77,6 +79,7 @@ pub(crate) struct Route {
     pub(crate) idle: Nanos,
     pub(crate) request: Edits,
     pub(crate) response_edits: Edits,
+    pub(crate) filters: Box<[Filter]>,
     pub(crate) log: bool,
 }
 
@@ -151,6 +154,7 @@ fn compile_route(route: &model::Route) -> Route {
         idle: nanos(route.timeout.idle),
         request: Edits::compile(&route.request_headers),
         response_edits: Edits::compile(&route.response_headers),
+        filters: chain::chain(route),
         log: route.log,
     }
 }

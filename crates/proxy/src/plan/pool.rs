@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::model::{self, Address};
+use policy::Key;
 use policy::Nanos;
-use policy::balance::{Balance, Hash, HashKey, Weight};
+use policy::balance::{Balance, Hash, Weight};
 use policy::retry::{Budget, Retry};
 
 use super::{Resolve, nanos};
@@ -120,7 +121,7 @@ impl Pool {
 /// Field names are looked up in lower case.
 fn with_lower_case_key(balance: &Balance) -> Balance {
     let mut balance = balance.clone();
-    if let Balance::Hash(Hash { key: HashKey::Header(name), .. }) = &mut balance {
+    if let Balance::Hash(Hash { key: Key::Header(name), .. }) = &mut balance {
         name.make_ascii_lowercase();
     }
     balance

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use config::model::Variable;
+use policy::Key;
+use policy::balance::hash_key;
 use wire::h1::{Name, Request};
 
 use crate::plan::edits::Facts;
@@ -81,6 +83,25 @@ impl<'a> Asked<'a> {
         })
     }
 
+    /// A hash of the part of the request that `key` names; `None` where the request has no such part.
+    ///
+    /// The client's address hashes as its text does, so that keys mean the same wherever they are used.
+    pub(crate) fn key_hash(&self, key: &Key, route: &str) -> Option<u64> {
+        let value = match key {
+            Key::ClientIp => return Some(hash_key(AddressText::new(self.client).as_bytes())),
+            Key::Header(lower_name) => self.value(lower_name.as_bytes()),
+            Key::Cookie(name) => self.cookie(name.as_bytes()),
+            Key::Query(name) => self.parameter(name.as_bytes()),
+            Key::Path => Some(self.path),
+            Key::Host if self.host().iter().any(u8::is_ascii_uppercase) => {
+                return Some(hash_key(&self.host().to_ascii_lowercase()));
+            }
+            Key::Host => Some(self.host()),
+            Key::Route => Some(route.as_bytes()),
+        };
+        value.map(hash_key)
+    }
+
     /// `https` where a trusted proxy says so.
     pub(crate) fn scheme(&self) -> &'static str {
         let says_https = self.trusted && self.value(b"x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case(b"https"));
@@ -128,15 +149,15 @@ impl Facts for Asked<'_> {
             Variable::Method => out.extend_from_slice(self.method()),
             Variable::Path => out.extend_from_slice(self.path),
             Variable::Query => out.extend_from_slice(self.query()),
-            Variable::Uri => write_uri(self, out),
+            Variable::Uri => write_uri(self.path, self, out),
             Variable::Scheme => out.extend_from_slice(self.scheme().as_bytes()),
         }
     }
 }
 
 /// Path and query as they go upstream.
-pub(crate) fn write_uri(asked: &Asked<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(asked.path);
+pub(crate) fn write_uri(path: &[u8], asked: &Asked<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(path);
     if asked.head.target.len > asked.head.path.len {
         out.push(b'?');
         out.extend_from_slice(asked.query());

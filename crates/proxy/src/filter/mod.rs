@@ -1,0 +1,118 @@
+//! Steps between the route and the pool. Each may read the request, add to it or to its answer, hold something for as long as the
+//! exchange runs, or end the exchange.
+//!
+//! A route's chain is compiled with the Plan; a route without filters has an empty one and pays for a look at its length. Filters know
+//! messages, never connections, so that they serve every protocol.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use policy::Nanos;
+
+use crate::error::Reason;
+use crate::message::Asked;
+use crate::worker::Worker;
+
+/// One step. They run in the order of the chain, which `plan::chain` writes.
+#[derive(Debug)]
+pub(crate) enum Filter {}
+
+impl Filter {
+    /// Does its step for the request.
+    #[expect(unused_variables, clippy::needless_pass_by_ref_mut)]
+    pub(crate) fn request(&self, here: &Here<'_>, effects: &mut Effects) -> Step {
+        match *self {}
+    }
+
+    /// What it would do with this request, in a sentence for `evenkeel explain`. Takes nothing from any limit.
+    #[expect(unused_variables, dead_code)]
+    pub(crate) fn describe(&self, asked: &Asked<'_>, route: &str, now: Nanos) -> String {
+        match *self {}
+    }
+}
+
+/// What a filter sees.
+#[expect(dead_code)]
+pub(crate) struct Here<'a> {
+    pub(crate) asked: Asked<'a>,
+    /// The route's name.
+    pub(crate) route: &'a str,
+    pub(crate) now: Nanos,
+    pub(crate) worker: &'a Rc<Worker>,
+}
+
+/// What follows a step.
+#[expect(dead_code)]
+pub(crate) enum Step {
+    /// The next filter, at last the pool.
+    Next,
+    /// The exchange ends with this answer.
+    End(Ending),
+    /// It takes time. What is needed of the request has been copied.
+    Wait(Pin<Box<dyn Future<Output = Late>>>),
+}
+
+/// What a step that took time came to.
+#[derive(Default)]
+pub(crate) struct Late {
+    pub(crate) effects: Effects,
+    /// `None` lets the exchange go on.
+    pub(crate) ending: Option<Ending>,
+}
+
+/// What filters leave behind for the rest of the exchange.
+#[derive(Default)]
+pub(crate) struct Effects {
+    /// Whole lines, each with its CRLF, for the head that goes upstream.
+    pub(crate) request: Vec<u8>,
+    /// Whole lines, each with its CRLF, for the head of whatever answer the client gets.
+    pub(crate) response: Vec<u8>,
+    /// The path that goes upstream in place of the client's; normalised.
+    pub(crate) path: Option<Vec<u8>>,
+    /// Let go of when the exchange ends.
+    pub(crate) held: Vec<Held>,
+}
+
+impl Effects {
+    pub(crate) fn clear(&mut self) {
+        self.request.clear();
+        self.response.clear();
+        self.path = None;
+        self.held.clear();
+    }
+
+    /// Adds what a later step left.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.request.append(&mut other.request);
+        self.response.append(&mut other.response);
+        self.held.append(&mut other.held);
+        if other.path.is_some() {
+            self.path = other.path;
+        }
+    }
+}
+
+/// Something that counts for as long as an exchange runs.
+#[derive(Debug)]
+pub(crate) enum Held {}
+
+/// The answer with which a filter ends an exchange.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) status: u16,
+    /// For log and metrics.
+    pub(crate) reason: Option<Reason>,
+    /// Content type and body; `None` writes the reason's own in the form the client reads best.
+    pub(crate) body: Option<(String, Vec<u8>)>,
+    /// Whole lines, each with its CRLF.
+    pub(crate) fields: Vec<u8>,
+}
+
+impl Ending {
+    /// The reason's own status and text.
+    #[expect(dead_code)]
+    pub(crate) fn refuse(reason: Reason) -> Self {
+        Self { status: reason.status(), reason: Some(reason), body: None, fields: Vec::new() }
+    }
+}
