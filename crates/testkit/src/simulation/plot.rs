@@ -66,7 +66,7 @@ pub(super) fn figure(studies: &Studies) -> String {
 fn legend(out: &mut String) {
     text(out, 10.0, 24.0, "t", "Ten backends: one ten times slower, one failing half of the time, one coming and going");
     for (i, (name, _)) in protections().iter().enumerate() {
-        let x = 160.0 + 104.0 * i as f64;
+        let x = 160.0 + 116.0 * i as f64;
         mark(out, i, x, 48.0);
         text(out, x + 10.0, 52.0, "", name);
     }
@@ -93,7 +93,13 @@ fn panel(out: &mut String, scale: &Scale, ticks: &[(f64, &str)], title: &str, en
 fn spike(out: &mut String, top: f64, spikes: &[Spike]) {
     let (left, right, bottom) = (70.0, 760.0, top + LOWER);
     let y = |rate: f64| bottom - rate / 6_500.0 * LOWER;
-    text(out, 10.0, top - 24.0, "t", "A spike of five seconds, ten good backends: good answers a second");
+    text(
+        out,
+        10.0,
+        top - 24.0,
+        "t",
+        "A spike of five seconds, ten good backends: good answers by the second in which they were asked for",
+    );
     for rate in [0.0, 2_000.0, 4_000.0, 6_000.0] {
         line(out, left, y(rate), right, y(rate));
         let _ =
