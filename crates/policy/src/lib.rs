@@ -8,6 +8,7 @@ pub mod balance;
 pub mod expression;
 pub mod health;
 mod key;
+pub mod limit;
 pub mod measure;
 pub mod retry;
 pub mod route;

@@ -11,7 +11,7 @@ use crate::report::shown;
 use crate::units::Wrong;
 
 /// `client_ip`, `header:X-User`, `cel:headers['x-user']` and so on. Names of headers come out in lower case.
-pub(super) fn key(text: &str) -> Result<Key, Wrong> {
+pub(super) fn read(text: &str) -> Result<Key, Wrong> {
     const PLAIN: [&str; 4] = ["client_ip", "path", "host", "route"];
     const NAMED: [&str; 4] = ["header", "cookie", "query", "cel"];
     let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
@@ -40,7 +40,7 @@ pub(super) fn key(text: &str) -> Result<Key, Wrong> {
                     }
                 },
             );
-            Err(Wrong::new(format!("{} is no key", shown(text)), hint))
+            Err(Wrong::new(format!("{} is not a part of a request", shown(text)), hint))
         }
     }
 }

@@ -7,8 +7,7 @@ use policy::Key;
 use policy::balance::{Balance, Hash, HashMethod};
 use policy::retry::{BudgetParams, Conditions, Retry};
 
-use super::key::key;
-use super::{backend, health, statuses};
+use super::{backend, health, key, statuses};
 use crate::doc::{Doc, Section, Value};
 use crate::keys;
 use crate::model::{Address, Backend, Idle, Pool};
@@ -105,7 +104,7 @@ fn hash(section: &Section<'_>) -> Option<Hash> {
         _ => HashMethod::Maglev,
     };
     let bounded = section.get("bounded").and_then(Value::number);
-    let key = section.require("hash")?.text()?.read(key)?;
+    let key = section.require("hash")?.text()?.read(key::read)?;
     Some(Hash { key, method, bounded })
 }
 
