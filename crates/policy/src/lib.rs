@@ -10,6 +10,7 @@ mod key;
 pub mod measure;
 pub mod retry;
 pub mod route;
+pub mod sticky;
 
 pub use key::Key;
 
