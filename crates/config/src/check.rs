@@ -3,6 +3,7 @@
 mod backend;
 mod headers;
 mod health;
+mod key;
 mod listener;
 mod log;
 mod network;

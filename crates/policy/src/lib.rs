@@ -7,6 +7,7 @@
 pub mod balance;
 pub mod health;
 mod key;
+pub mod limit;
 pub mod measure;
 pub mod retry;
 pub mod route;

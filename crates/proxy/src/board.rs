@@ -141,6 +141,7 @@ pub struct BackendState {
     /// Until when a failed connect keeps it out of rotation.
     suspect_until: AtomicU64,
     draining: AtomicBool,
+    degraded: AtomicBool,
     in_flight: Padded<AtomicU32>,
     latency: Padded<AtomicU64>,
     pub(crate) cells: Box<[BackendCells]>,
@@ -156,6 +157,7 @@ impl BackendState {
             reason: Mutex::default(),
             suspect_until: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            degraded: AtomicBool::new(false),
             in_flight: Padded::default(),
             latency: Padded::default(),
             cells: (0..workers).map(|_| BackendCells::default()).collect(),
@@ -229,6 +231,18 @@ impl BackendState {
         self.draining.load(SeqCst)
     }
 
+    /// Whether its checks say that it works, but not well: then it gets half its share.
+    pub fn set_degraded(&self, degraded: bool) {
+        if self.degraded.swap(degraded, SeqCst) != degraded {
+            self.pool.changed();
+        }
+    }
+
+    /// Whether it gets half its share.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded.load(SeqCst)
+    }
+
     /// Attempts that run now, of all workers.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
@@ -289,7 +303,6 @@ impl Board {
         let mut key = [0; 32];
         let sticky_key = aws_lc_rs::rand::fill(&mut key).is_ok().then_some(StickyKey(key));
         Self { workers, sticky_key, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
-
     }
 
     /// The secret of this process, the same over all reloads.

@@ -45,7 +45,8 @@ impl Keys {
         head.copy_from_slice(&nonce);
         let (text, tag) = rest.split_at_mut(8);
         text.copy_from_slice(&backend.to_be_bytes());
-        let made = self.0.first().map(|key| key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(scope), text));
+        let made =
+            self.0.first().map(|key| key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(scope), text));
         // Without a tag it opens nowhere, which is what a token that could not be sealed must do.
         if let Some(Ok(made)) = made {
             tag.copy_from_slice(made.as_ref());
