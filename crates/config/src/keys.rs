@@ -8,6 +8,7 @@ mod listener;
 mod pool;
 mod root;
 mod route;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
+pub(crate) use sticky::STICKY;
 
 /// One table of the language.
 #[derive(Debug)]
@@ -198,4 +200,5 @@ pub(crate) const TABLES: &[&Table] = &[
     &HEALTH,
     &RETRY,
     &IDLE,
+    &STICKY,
 ];

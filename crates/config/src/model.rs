@@ -6,6 +6,7 @@
 mod listener;
 mod pool;
 mod route;
+mod sticky;
 mod template;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use listener::*;
 pub use pool::*;
 pub use route::*;
+pub use sticky::*;
 pub use template::*;
 
 use crate::report::Fault;
