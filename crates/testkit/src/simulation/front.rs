@@ -54,7 +54,7 @@ impl Retries {
         match self {
             Self::Off => Retry { attempts: 0, ..Retry::default() },
             Self::Budgeted => Retry { on, ..Retry::default() },
-            Self::Naive => Retry { attempts: 3, on, budget: endless, ..Retry::default() },
+            Self::Naive => Retry { attempts: 3, budget: endless, ..Self::Budgeted.params() },
         }
     }
 }
