@@ -17,6 +17,7 @@ mod task;
 mod text;
 mod watch;
 
+pub use admin::{Operated, OperatedBackend};
 pub use error::{ReloadError, StartError};
 pub use reload::Reloaded;
 pub use run::{Control, Options, Source};

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Token;
 use super::access::{Kind, Refusal, judge};
+use super::operate;
 use super::socket::Peer;
 use crate::run::{Phase, Shared};
 use crate::{ReloadError, metrics, status};
@@ -31,9 +32,11 @@ enum Does {
     Health,
     Ready,
     Reload,
+    Drain,
+    Weight,
 }
 
-const ENDPOINTS: [Endpoint; 5] = [
+const ENDPOINTS: [Endpoint; 7] = [
     Endpoint {
         method: Method::GET,
         path: "/status",
@@ -56,6 +59,20 @@ const ENDPOINTS: [Endpoint; 5] = [
         kind: Kind::Write,
         what: "reads the configuration again; needs the token",
         does: Does::Reload,
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/drain",
+        kind: Kind::Write,
+        what: "takes a backend out for new exchanges: ?backend=POOL/ADDR, &off, &wait=30s",
+        does: Does::Drain,
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/weight",
+        kind: Kind::Write,
+        what: "gives a backend another weight: ?backend=POOL/ADDR&weight=N, or `default`",
+        does: Does::Weight,
     },
 ];
 
@@ -81,14 +98,14 @@ async fn answer(State(desk): State<Desk>, ConnectInfo(Peer(peer)): ConnectInfo<P
         return refused(refusal);
     }
     match found {
-        Some(endpoint) => desk.run(endpoint.does).await,
+        Some(endpoint) => desk.run(endpoint.does, request).await,
         None if here.is_empty() => not_found(path),
         None => wrong_method(&here),
     }
 }
 
 impl Desk {
-    async fn run(&self, does: Does) -> Response {
+    async fn run(&self, does: Does, request: Request<Body>) -> Response {
         match does {
             Does::Status => value(&status::collect(&self.control)),
             Does::Metrics => {
@@ -102,6 +119,8 @@ impl Desk {
                 json(status, &json!({"status": phase}))
             }
             Does::Reload => self.reload().await,
+            Does::Drain => operated(operate::drain(&self.control, request.uri().query().unwrap_or_default()).await),
+            Does::Weight => operated(operate::weight(&self.control, request.uri().query().unwrap_or_default())),
         }
     }
 
@@ -122,6 +141,13 @@ impl Desk {
             }
             Err(_) => json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": "the reload broke off", "reason": "internal"})),
         }
+    }
+}
+
+fn operated(outcome: Result<operate::Operated, String>) -> Response {
+    match outcome {
+        Ok(done) => value(&done),
+        Err(why) => json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"error": why, "reason": "no_such_thing"})),
     }
 }
 
