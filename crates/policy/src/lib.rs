@@ -5,9 +5,11 @@
 //! property-tested, simulated over hours in milliseconds, and run by many workers that must agree.
 
 pub mod balance;
+pub mod breaker;
 pub mod health;
 mod key;
 pub mod measure;
+pub mod outlier;
 pub mod retry;
 pub mod route;
 

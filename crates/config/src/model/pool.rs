@@ -9,6 +9,8 @@ use std::time::Duration;
 use policy::balance::{Balance, Weight};
 use policy::retry::Retry;
 
+use super::Guard;
+
 /// A group of backends that serve the same.
 #[derive(Clone, Debug)]
 pub struct Pool {
@@ -24,6 +26,8 @@ pub struct Pool {
     pub retry: Retry,
     /// Connections kept for the next attempt.
     pub idle: Idle,
+    /// What is done about backends that fail.
+    pub guard: Guard,
 }
 
 /// One server of a pool.
@@ -35,8 +39,8 @@ pub struct Backend {
     pub name: Option<String>,
     /// Its share. Default: 1.
     pub weight: Weight,
-    /// Serves only when every other backend is down. Default: false.
-    pub backup: bool,
+    /// Serves only when no backend of a lower tier can. Default: 0. Range: 0 to 9.
+    pub tier: u8,
     /// Most exchanges at one time; `None` is without limit.
     pub max_connections: Option<NonZeroU32>,
 }
