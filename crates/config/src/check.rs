@@ -4,6 +4,7 @@ mod backend;
 mod guard;
 mod headers;
 mod health;
+mod key;
 mod listener;
 mod log;
 mod network;

@@ -8,6 +8,7 @@ pub mod balance;
 pub mod breaker;
 pub mod health;
 mod key;
+pub mod limit;
 pub mod measure;
 pub mod outlier;
 pub mod retry;

@@ -71,13 +71,7 @@ pub(crate) static BACKEND: Table = Table {
         optional("name", NAME, "the address", "\"blue\"", "For logs and metrics. No two in a pool share one."),
         with_default("weight", Kind::Integer(1, 1000), "1", "3", "Its share in comparison with the others."),
         with_default("backup", Kind::Flag, "false", "true", "Serves only when no other backend can: the same as `tier = 1`."),
-        optional(
-            "tier",
-            Kind::Integer(0, 9),
-            "0, or 1 with `backup`",
-            "2",
-            "Serves only when no backend of a lower tier can.",
-        ),
+        optional("tier", Kind::Integer(0, 9), "0, or 1 with `backup`", "2", "Serves only when no backend of a lower tier can."),
         optional("max_connections", Kind::Integer(1, 1_000_000), "no limit", "200", "Most exchanges at one time.")
             .also_called(&["maxconn", "max_conns"]),
     ],

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use policy::Nanos;
 use policy::balance::Weight;
 use policy::breaker::Breaker;
 use policy::outlier::{Outlier, Params};
-use policy::Nanos;
 
 use super::BackendState;
 
@@ -44,6 +44,12 @@ impl BackendState {
             self.pool.changed();
         }
         long
+    }
+
+    /// Takes back an ejection that was one too many.
+    pub(crate) fn undo_ejection(&self, params: &Params, now: Nanos) {
+        self.guarded.outlier.undo(params, now);
+        self.pool.changed();
     }
 
     /// Its checks have failed and pass again: what was held against it before counts no more.
