@@ -68,11 +68,7 @@ fn breaker(pool: &Section<'_>) -> Option<Breaker> {
     let section = pool.section("breaker", &keys::BREAKER);
     let latency = section.get("latency").and_then(|value| value.duration());
     if let (Some(value), None) = (section.get("slow_rate"), section.get("latency")) {
-        section.doc.warn(
-            value.key_span(),
-            "`slow_rate` needs `latency`: without it no attempt is slow",
-            "add `latency = \"1s\"`",
-        );
+        section.doc.warn(value.key_span(), "`slow_rate` needs `latency`: without it no attempt is slow", "add `latency = \"1s\"`");
     }
     let known = breaker::Params::default();
     let error_rate = match rate(&section) {
