@@ -9,6 +9,7 @@ mod listener;
 mod pool;
 mod root;
 mod route;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
+pub(crate) use sticky::STICKY;
 
 /// One table of the language.
 #[derive(Debug)]
@@ -119,6 +121,9 @@ impl Key {
     }
 }
 
+/// By what exchanges are hashed, counted, queued or split; read by `check::key`.
+pub(crate) const KEY: Kind = Kind::Word("a key", "^(client_ip|path|host|route|(header|cookie|query|cel):.+)$");
+
 /// A key that must be there.
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { name, kind, default: Default::Required, example, doc, aliases: &[] }
@@ -199,4 +204,5 @@ pub(crate) const TABLES: &[&Table] = &[
     &PASSIVE,
     &BREAKER,
     &IDLE,
+    &STICKY,
 ];

@@ -6,6 +6,7 @@
 
 pub mod balance;
 pub mod breaker;
+pub mod expression;
 pub mod health;
 mod key;
 pub mod limit;
@@ -13,6 +14,7 @@ pub mod measure;
 pub mod outlier;
 pub mod retry;
 pub mod route;
+pub mod sticky;
 
 pub use key::Key;
 

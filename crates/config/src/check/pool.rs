@@ -7,7 +7,7 @@ use policy::Key;
 use policy::balance::{Balance, Hash, HashMethod};
 use policy::retry::{BudgetParams, Conditions, Retry};
 
-use super::{backend, guard, health, key, statuses};
+use super::{backend, guard, health, key, statuses, sticky};
 use crate::doc::{Doc, Section, Value};
 use crate::keys;
 use crate::model::{Address, Backend, Idle, Pool};
@@ -24,6 +24,7 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
         retry: retry(&section.section("retry", &keys::RETRY)),
         idle: idle(&section.section("idle", &keys::IDLE)),
         guard: guard::read(section),
+        sticky: sticky::read(section),
     }
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn of(absent: &Section<'_>, name: &str, backends: Vec<Backend>) -> Po
         retry: retry(&absent.section("retry", &keys::RETRY)),
         idle: idle(&absent.section("idle", &keys::IDLE)),
         guard: guard::read(absent),
+        sticky: None,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::guard::{BREAKER_OR_OFF, PASSIVE_OR_OFF};
 use super::route::NAME;
-use super::{Kind, Table, optional, planned, required, with_default};
+use super::sticky::STICKY;
+use super::{KEY, Kind, Table, optional, planned, required, with_default};
 
 pub(crate) static POOL: Table = Table {
     path: "pool.NAME",
@@ -37,7 +38,8 @@ pub(crate) static POOL: Table = Table {
             "Takes out backends because exchanges with them fail. `false` leaves that to health checks.",
         ),
         optional("breaker", BREAKER_OR_OFF, "none", "{ error_rate = \"30%\" }", "Stops sending where too much fails."),
-        planned("sticky", "Keeps a client at its backend by cookie."),
+        optional("sticky", Kind::Table(&STICKY), "off", "{ cookie = \"evenkeel\" }", "Keeps a client with its backend.")
+            .also_called(&["stickiness", "session_affinity", "affinity", "persistence"]),
         planned("queue", "Holds exchanges while every backend is at `max_connections`."),
         with_default(
             "slow_start",
@@ -83,9 +85,11 @@ pub(crate) static HASH: Table = Table {
     keys: &[
         required(
             "hash",
-            Kind::Word("a hash key", "^(client_ip|path|host|route|(header|cookie|query):.+)$"),
+            KEY,
             "\"header:X-User\"",
-            "What is hashed: `client_ip`, `path`, `host`, `route`, `header:NAME`, `cookie:NAME` or `query:NAME`.",
+            "What is hashed: `client_ip`, `path`, `host`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `cel:EXPRESSION`, a CEL \
+             expression over `method`, `host`, `path`, `query`, `headers`, `cookies` and `client_ip`, as in \"cel:path.split('/')[1]\". A request \
+             without that part is hashed by the client's address.",
         )
         .also_called(&["key"]),
         with_default(

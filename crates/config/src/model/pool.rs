@@ -9,7 +9,7 @@ use std::time::Duration;
 use policy::balance::{Balance, Weight};
 use policy::retry::Retry;
 
-use super::Guard;
+use super::{Guard, Sticky};
 
 /// A group of backends that serve the same.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Pool {
     pub idle: Idle,
     /// What is done about backends that fail.
     pub guard: Guard,
+    /// How a client stays with its backend; `None` where it does not.
+    pub sticky: Option<Sticky>,
 }
 
 /// One server of a pool.

@@ -13,6 +13,7 @@ use policy::{Key, breaker, outlier};
 use super::{Resolve, nanos};
 use crate::board::{BackendState, Board, Health, PoolState};
 use crate::stats::{BackendTotals, PoolTotals};
+use crate::upstream::sticky::Sticky;
 
 /// A group of backends that serve the same.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub struct Pool {
     pub guard: model::Guard,
     pub(crate) slow_start: Nanos,
     pub(crate) retry: Retry,
+    pub(crate) sticky: Option<Sticky>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) idle_connections: usize,
     pub(crate) idle_timeout: Nanos,
@@ -109,6 +111,7 @@ impl Pool {
         Self {
             name: pool.name.clone(),
             budget: state.budget(pool.retry.budget),
+            sticky: pool.sticky.as_ref().map(|sticky| Sticky::compile(sticky, &backends, &state, board)),
             state,
             backends,
             unresolved,
@@ -167,6 +170,16 @@ impl Pool {
             return;
         }
         tracing::warn!("{} is ejected for {} s: {failures} failures in a row", state.identity, long.as_secs_f64());
+    }
+
+    /// How many clients it remembers; `None` where it is not sticky, or clients carry a cookie.
+    pub fn sessions(&self, now: Nanos) -> Option<usize> {
+        self.sticky.as_ref().filter(|sticky| sticky.is_table()).and_then(|_| self.state.known_sessions(now))
+    }
+
+    /// Whether clients stay with their backend.
+    pub fn is_sticky(&self) -> bool {
+        self.sticky.is_some()
     }
 
     /// What happened to it.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use config::model::Scope;
 use policy::Nanos;
 use policy::balance::{Balance, Balancer, Member, View, Weight, scaled};
 
@@ -100,9 +101,6 @@ impl LocalPool {
     /// The backend for the next attempt, by index.
     pub(crate) fn pick(&self, key: u64, tried: &[u16], now: Nanos, rng: &mut fastrand::Rng) -> Result<usize, Nobody> {
         self.refresh(now);
-        if self.pool.pool_breaker().is_some_and(|params| !self.pool.state.breaker().admits(params, now)) {
-            return Err(Nobody::Admitted);
-        }
         let tables = self.tables.borrow();
         for tier in tables.tiers.iter().filter(|tier| !tier.members.is_empty()) {
             let may = if tier.level.is_some() { Standing::In } else { Standing::Spare };
@@ -112,6 +110,14 @@ impl LocalPool {
             }
         }
         Err(self.why_nobody(&tables, tried, now))
+    }
+
+    /// The backend that a client was with before, unless it is down or has been tried. One that drains keeps its sessions.
+    pub(crate) fn stuck(&self, at: usize, tried: &[u16], now: Nanos) -> Option<usize> {
+        let backend = &self.pool.backends[at];
+        let is_out = backend.state.health() == Health::Down || backend.state.is_suspect(now) || backend.is_out(now);
+        let is_there = !is_out && !is_full(backend) && self.admits(at, now);
+        (is_there && !tried.contains(&(at as u16))).then_some(at)
     }
 
     fn why_nobody(&self, tables: &Tables, tried: &[u16], now: Nanos) -> Nobody {
@@ -128,10 +134,14 @@ impl LocalPool {
         why
     }
 
-    /// Whether the backend's breaker lets one more attempt through. Costs nothing without one.
+    /// Whether the breaker, the backend's or the pool's, lets one more attempt through. Costs nothing without one.
     fn admits(&self, i: usize, now: Nanos) -> bool {
-        let Some(params) = self.pool.backend_breaker() else { return true };
-        self.pool.backends[i].state.breaker().admits(params, now)
+        let Some(breaker) = &self.pool.guard.breaker else { return true };
+        let state = match breaker.scope {
+            Scope::Backend => self.pool.backends[i].state.breaker(),
+            Scope::Pool => self.pool.state.breaker(),
+        };
+        state.admits(&breaker.params, now)
     }
 
     fn refresh(&self, now: Nanos) {
