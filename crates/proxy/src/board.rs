@@ -3,6 +3,8 @@
 //! Control writes health and drain, workers write in-flight and suspicion; a change that alters who may be picked moves the
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
+mod guard;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use policy::breaker::Breaker;
 use policy::measure::Ewma;
 use policy::retry::{Budget, BudgetParams};
 use policy::sticky::Table;
@@ -17,6 +20,7 @@ use policy::{Key, Nanos};
 use tokio::sync::Notify;
 
 use crate::stats::{BackendCells, PoolCells};
+use guard::Guarded;
 
 /// A value on cache lines of its own, for what several cores write.
 #[derive(Debug, Default)]
@@ -65,6 +69,9 @@ pub struct PoolState {
     cursor: Padded<AtomicUsize>,
     budget: Mutex<Option<(BudgetParams, Arc<Budget>)>>,
     pub(crate) cells: Box<[PoolCells]>,
+    breaker: Breaker,
+    /// A Plan has gone by it: a backend that is new to it joins others that serve.
+    serves: AtomicBool,
     /// Told when a worker suspects a backend, so that the health check looks at once.
     suspicion: Notify,
     sessions: Mutex<Option<(SessionTerms, Arc<Table>)>>,
@@ -78,9 +85,20 @@ impl PoolState {
             cursor: Padded::default(),
             budget: Mutex::default(),
             cells: (0..workers).map(|_| PoolCells::default()).collect(),
+            breaker: Breaker::default(),
+            serves: AtomicBool::new(false),
             suspicion: Notify::new(),
             sessions: Mutex::default(),
         }
+    }
+
+    /// The breaker of the pool as a whole; says nothing where it has none.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    pub(crate) fn set_serving(&self) {
+        self.serves.store(true, SeqCst);
     }
 
     /// Moves whenever who may be picked has changed.
@@ -88,7 +106,7 @@ impl PoolState {
         self.epoch.load(SeqCst)
     }
 
-    fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.epoch.fetch_add(1, SeqCst);
     }
 
@@ -142,6 +160,7 @@ pub struct BackendState {
     suspect_until: AtomicU64,
     draining: AtomicBool,
     degraded: AtomicBool,
+    guarded: Guarded,
     in_flight: Padded<AtomicU32>,
     latency: Padded<AtomicU64>,
     pub(crate) cells: Box<[BackendCells]>,
@@ -158,6 +177,7 @@ impl BackendState {
             suspect_until: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             degraded: AtomicBool::new(false),
+            guarded: Guarded::default(),
             in_flight: Padded::default(),
             latency: Padded::default(),
             cells: (0..workers).map(|_| BackendCells::default()).collect(),
@@ -182,6 +202,9 @@ impl BackendState {
             Health::Down => 2,
         };
         let before = self.health.swap(word, SeqCst);
+        if before == 2 && health == Health::Up {
+            self.come_back();
+        }
         let suspected = health != Health::Down && self.suspect_until.swap(0, SeqCst) != 0;
         if before != word || suspected {
             self.pool.changed();
@@ -325,7 +348,13 @@ impl Board {
         let identity = format!("{}/{address}", pool.name);
         lock(&self.backends)
             .entry(identity)
-            .or_insert_with_key(|identity| Arc::new(BackendState::new(pool.clone(), identity.clone(), address, self.workers)))
+            .or_insert_with_key(|identity| {
+                let state = BackendState::new(pool.clone(), identity.clone(), address, self.workers);
+                if pool.serves.load(SeqCst) {
+                    state.begin_slowly();
+                }
+                Arc::new(state)
+            })
             .clone()
     }
 
