@@ -4,6 +4,7 @@ mod backend;
 mod headers;
 mod health;
 mod key;
+mod limit;
 mod listener;
 mod log;
 mod network;
@@ -42,6 +43,7 @@ fn outer(root: &Section<'_>) -> Config {
         listeners: Vec::new(),
         routes: Vec::new(),
         pools: Vec::new(),
+        redis: limit::redis(root),
         workers: root.optional_integer("workers").and_then(NonZeroUsize::new),
         shutdown: root.duration("shutdown"),
         warnings: Vec::new(),

@@ -4,6 +4,7 @@
 //! ([`crate::schema`]) and the reference ([`crate::reference`]). A new key is one entry here and one line in `check` that reads
 //! it; a key that is served for the first time loses its `planned` and gains a kind.
 
+mod limit;
 mod listener;
 mod pool;
 mod root;
@@ -11,6 +12,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use limit::{CONCURRENCY, RATE_LIMIT, REDIS};
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
@@ -189,10 +191,13 @@ pub(crate) const TABLES: &[&Table] = &[
     &REDIRECT,
     &TIMEOUT,
     &HEADER_EDITS,
+    &RATE_LIMIT,
+    &CONCURRENCY,
     &POOL,
     &BACKEND,
     &HASH,
     &HEALTH,
     &RETRY,
     &IDLE,
+    &REDIS,
 ];

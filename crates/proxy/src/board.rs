@@ -3,15 +3,20 @@
 //! Control writes health and drain, workers write in-flight and suspicion; a change that alters who may be picked moves the
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
+mod limit;
+
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::Nanos;
+use policy::limit::{Counts, Rates};
 use policy::measure::Ewma;
 use policy::retry::{Budget, BudgetParams};
 use tokio::sync::Notify;
+
+pub use limit::{LimitState, LimitTotals};
 
 use crate::stats::{BackendCells, PoolCells};
 
@@ -260,12 +265,25 @@ pub struct Board {
     pools: Mutex<HashMap<String, Arc<PoolState>>>,
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
+    limits: Mutex<HashMap<String, Arc<LimitState>>>,
+    /// What each key of each rate limit owes.
+    pub rates: Arc<Rates>,
+    /// What runs of each key of each limit of concurrent exchanges, and of each address's connections.
+    pub counts: Arc<Counts>,
 }
 
 impl Board {
     /// For this many workers: each has cells of its own in every pool and backend.
     pub fn new(workers: usize) -> Self {
-        Self { workers, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
+        Self {
+            workers,
+            pools: Mutex::default(),
+            backends: Mutex::default(),
+            listeners: Mutex::default(),
+            limits: Mutex::default(),
+            rates: Arc::default(),
+            counts: Arc::default(),
+        }
     }
 
     /// The state of the pool of this name, new if there was none.
@@ -276,6 +294,11 @@ impl Board {
     /// The count of open connections of the listener of this name.
     pub(crate) fn listener(&self, name: &str) -> Arc<AtomicU32> {
         lock(&self.listeners).entry(name.to_owned()).or_default().clone()
+    }
+
+    /// What the limits of the route of this name have done.
+    pub(crate) fn limit(&self, route: &str) -> Arc<LimitState> {
+        lock(&self.limits).entry(route.to_owned()).or_insert_with(|| Arc::new(LimitState::new(route, self.workers))).clone()
     }
 
     /// The state of this backend of the pool, new if there was none.
@@ -291,6 +314,7 @@ impl Board {
     pub(crate) fn forget_unused(&self) {
         lock(&self.backends).retain(|_, state| Arc::strong_count(state) > 1 || state.in_flight() > 0);
         lock(&self.pools).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.limits).retain(|_, state| Arc::strong_count(state) > 1);
     }
 }
 
