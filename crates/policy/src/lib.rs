@@ -5,6 +5,7 @@
 //! property-tested, simulated over hours in milliseconds, and run by many workers that must agree.
 
 pub mod balance;
+pub mod expression;
 pub mod health;
 mod key;
 pub mod limit;
