@@ -358,7 +358,7 @@ mod tests {
         let breaker = opened(&params);
         let now = 31 * SECOND;
         assert_eq!((breaker.state(now - MS), breaker.state(now)), (State::Open, State::HalfOpen));
-        let mut room = || {
+        let room = || {
             let passes: Vec<Pass> = std::iter::from_fn(|| breaker.enter(&params, now)).collect();
             passes.iter().for_each(|pass| breaker.cancel(*pass));
             passes.len()

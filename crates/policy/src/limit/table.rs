@@ -46,6 +46,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Most keys it holds. At half as many, one in ten thousand has to go early.
+    #[cfg(test)]
     pub(super) const MOST: usize = (1 + 8 + 64 + 512) * BUCKETS * WAYS;
 
     pub(super) fn new() -> Self {
