@@ -3,9 +3,11 @@
 //! A value of these types is legal and whole: names are resolved to indices, units to `Duration` and bytes, defaults are filled
 //! in. Only [`crate::load`], [`crate::parse`] and [`crate::short`] make one from text.
 
+mod access;
 mod listener;
 mod pool;
 mod route;
+mod shape;
 mod template;
 
 use std::fmt;
@@ -14,9 +16,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::*;
 pub use listener::*;
 pub use pool::*;
 pub use route::*;
+pub use shape::*;
 pub use template::*;
 
 use crate::report::Fault;

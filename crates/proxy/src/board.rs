@@ -3,11 +3,16 @@
 //! Control writes health and drain, workers write in-flight and suspicion; a change that alters who may be picked moves the
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
+mod keys;
+
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use keys::KeySet;
+
+use config::model::Url;
 use policy::Nanos;
 use policy::measure::Ewma;
 use policy::retry::{Budget, BudgetParams};
@@ -260,12 +265,13 @@ pub struct Board {
     pools: Mutex<HashMap<String, Arc<PoolState>>>,
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
+    key_sets: Mutex<HashMap<Url, Arc<KeySet>>>,
 }
 
 impl Board {
     /// For this many workers: each has cells of its own in every pool and backend.
     pub fn new(workers: usize) -> Self {
-        Self { workers, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
+        Self { workers, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default(), key_sets: Mutex::default() }
     }
 
     /// The state of the pool of this name, new if there was none.
@@ -287,10 +293,16 @@ impl Board {
             .clone()
     }
 
+    /// The keys of issuers of tokens that are fetched from there, none at first.
+    pub fn key_set(&self, url: &Url) -> Arc<KeySet> {
+        lock(&self.key_sets).entry(url.clone()).or_default().clone()
+    }
+
     /// Forgets what no Plan uses any more, so that names that resolve to ever new addresses don't fill memory.
     pub(crate) fn forget_unused(&self) {
         lock(&self.backends).retain(|_, state| Arc::strong_count(state) > 1 || state.in_flight() > 0);
         lock(&self.pools).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.key_sets).retain(|_, keys| Arc::strong_count(keys) > 1);
     }
 }
 
