@@ -4,6 +4,7 @@ mod access;
 mod backend;
 mod headers;
 mod health;
+mod key;
 mod listener;
 mod log;
 mod network;

@@ -121,6 +121,9 @@ impl Key {
     }
 }
 
+/// By what exchanges are hashed, counted, queued or split; read by `check::key`.
+pub(crate) const KEY: Kind = Kind::Word("a key", "^(client_ip|path|host|route|(header|cookie|query|cel):.+)$");
+
 /// A key that must be there.
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { name, kind, default: Default::Required, example, doc, aliases: &[] }

@@ -6,8 +6,10 @@
 
 pub mod auth;
 pub mod balance;
+pub mod expression;
 pub mod health;
 mod key;
+pub mod limit;
 pub mod measure;
 mod networks;
 pub mod retry;

@@ -1,7 +1,7 @@
 //! `[pool.NAME]` and the tables in it.
 
 use super::route::NAME;
-use super::{Kind, Table, optional, planned, required, with_default};
+use super::{KEY, Kind, Table, optional, planned, required, with_default};
 
 pub(crate) static POOL: Table = Table {
     path: "pool.NAME",
@@ -63,9 +63,11 @@ pub(crate) static HASH: Table = Table {
     keys: &[
         required(
             "hash",
-            Kind::Word("a hash key", "^(client_ip|path|host|route|(header|cookie|query):.+)$"),
+            KEY,
             "\"header:X-User\"",
-            "What is hashed: `client_ip`, `path`, `host`, `route`, `header:NAME`, `cookie:NAME` or `query:NAME`.",
+            "What is hashed: `client_ip`, `path`, `host`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `cel:EXPRESSION`, a CEL \
+             expression over `method`, `host`, `path`, `query`, `headers`, `cookies` and `client_ip`, as in \"cel:path.split('/')[1]\". A request \
+             without that part is hashed by the client's address.",
         )
         .also_called(&["key"]),
         with_default(
