@@ -21,6 +21,7 @@ pub(crate) fn render(control: &Shared) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     process(&mut page, control);
     traffic(&mut page, control);
+    issuers(&mut page, control);
     if let Some(plan) = control.data.plan() {
         pools(&mut page, &plan.pools);
         backends(&mut page, control, &plan.pools);
@@ -70,6 +71,18 @@ fn traffic(page: &mut Page, control: &Shared) {
     page.counter("evenkeel_panics_total", "Exchanges ended by a fault of ours.").row(&[], totals.panics);
     page.counter("evenkeel_access_log_lost_lines_total", "Access log lines that could not be written.")
         .row(&[], totals.log_lost + control.log.lost());
+}
+
+fn issuers(page: &mut Page, control: &Shared) {
+    let sets: Vec<_> = control.issuers.sets().into_iter().map(|(url, set)| (url.to_string(), set)).collect();
+    let mut family = page.gauge("evenkeel_jwks_keys", "Public keys of an issuer of tokens; 0 until they came for the first time.");
+    for (url, set) in &sets {
+        family.row(&[("url", url)], set.load().map_or(0, |keys| keys.len()));
+    }
+    let mut family = page.gauge("evenkeel_jwks_stale", "1 while an issuer's keys could not be fetched the last time.");
+    for (url, set) in &sets {
+        family.row(&[("url", url)], u8::from(set.fault().is_some()));
+    }
 }
 
 fn pools(page: &mut Page, pools: &[Arc<Pool>]) {

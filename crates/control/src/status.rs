@@ -1,11 +1,13 @@
 //! Everything that is known of the running process, in one value: what `GET /status` sends and `evenkeel status` prints.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::Url;
 use policy::Nanos;
 use proxy::stats::PoolTotals;
-use proxy::{Backend, Pool};
+use proxy::{Backend, KeySet, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Facts, Shared, Source};
@@ -51,6 +53,21 @@ pub struct Status {
     pub admin: Option<AdminStatus>,
     /// In the order of the file.
     pub pools: Vec<PoolStatus>,
+    /// Where the keys of tokens are fetched; empty without any.
+    #[serde(default)]
+    pub issuers: Vec<IssuerStatus>,
+}
+
+/// The keys of an issuer of tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IssuerStatus {
+    /// Where they are fetched, without the query.
+    pub url: String,
+    /// How many there are; 0 until they came for the first time.
+    pub keys: usize,
+    /// Why the last fetch failed; those before it are in use.
+    pub fault: Option<String>,
 }
 
 /// Where the configuration comes from, and how the last reload went.
@@ -275,7 +292,12 @@ pub(crate) fn collect(control: &Shared) -> Status {
         listeners: listeners(&facts),
         admin: facts.admin.map(|address| AdminStatus { address: address.to_string() }),
         pools: pools.collect(),
+        issuers: control.issuers.sets().into_iter().map(issuer_status).collect(),
     }
+}
+
+fn issuer_status((url, set): (Url, Arc<KeySet>)) -> IssuerStatus {
+    IssuerStatus { url: url.to_string(), keys: set.load().map_or(0, |keys| keys.len()), fault: set.fault() }
 }
 
 fn config_status(source: &Source, facts: &Facts) -> ConfigStatus {

@@ -61,7 +61,11 @@ fn basic_auth(section: &Section<'_>) -> Option<BasicAuth> {
     let value = section.require("users")?;
     let mut users = BTreeMap::new();
     if value.is_table() {
-        for (name, value) in value.clone().map().unwrap_or_default() {
+        let entries = value.clone().map().unwrap_or_default();
+        if entries.is_empty() {
+            value.fault("there is no user", "as in `users = { alice = \"$2y$...\" }`");
+        }
+        for (name, value) in entries {
             if let Err(wrong) = user(name.text) {
                 section.doc.fault(name.span.clone(), wrong.message, wrong.hint);
             }
@@ -84,9 +88,6 @@ fn basic_auth(section: &Section<'_>) -> Option<BasicAuth> {
             users.insert(name.to_owned(), Secret::new(hash));
             Ok(())
         });
-    }
-    if users.is_empty() {
-        section.doc.missing(value.span(), "there is no user", "as in `users = { alice = \"$2y$...\" }`");
     }
     Some(BasicAuth { users, realm, header, strip })
 }
@@ -137,7 +138,7 @@ fn token(section: &Section<'_>) -> Option<Jwt> {
         section.get("algorithms").map(Value::one_or_many).unwrap_or_default().into_iter().filter_map(Value::choice).collect();
     if !section.has("algorithms") {
         algorithms = jwt::ALGORITHMS.to_vec();
-    } else if let Some(value) = section.get("algorithms").filter(|_| algorithms.is_empty()) {
+    } else if let Some(value) = section.get("algorithms").filter(|value| value.clone().one_or_many().is_empty()) {
         value.fault("without an algorithm no token is good", "leave `algorithms` out for all");
     }
     let rules = jwt::Rules {

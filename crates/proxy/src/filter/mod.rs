@@ -75,7 +75,6 @@ pub(crate) struct Here<'a> {
 }
 
 /// What follows a step.
-#[expect(dead_code)]
 pub(crate) enum Step {
     /// The next filter, at last the pool.
     Next,
