@@ -13,6 +13,7 @@ mod pool;
 mod route;
 mod shape;
 mod url;
+mod sticky;
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;

@@ -10,6 +10,7 @@ mod pool;
 mod root;
 mod route;
 mod shape;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 pub(crate) use shape::{CORS, ERROR_PAGE, REWRITE, SECURITY_HEADERS};
+pub(crate) use sticky::STICKY;
 
 /// One table of the language.
 #[derive(Debug)]
@@ -209,4 +211,5 @@ pub(crate) const TABLES: &[&Table] = &[
     &HEALTH,
     &RETRY,
     &IDLE,
+    &STICKY,
 ];

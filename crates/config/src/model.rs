@@ -8,6 +8,7 @@ mod listener;
 mod pool;
 mod route;
 mod shape;
+mod sticky;
 mod template;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use listener::*;
 pub use pool::*;
 pub use route::*;
 pub use shape::*;
+pub use sticky::*;
 pub use template::*;
 
 use crate::report::Fault;

@@ -15,6 +15,7 @@ mod networks;
 pub mod retry;
 mod rewrite;
 pub mod route;
+pub mod sticky;
 
 pub use key::Key;
 pub use networks::Networks;
