@@ -3,11 +3,13 @@
 //! A value of these types is legal and whole: names are resolved to indices, units to `Duration` and bytes, defaults are filled
 //! in. Only [`crate::load`], [`crate::parse`] and [`crate::short`] make one from text.
 
+mod access;
 mod guard;
 mod limit;
 mod listener;
 mod pool;
 mod route;
+mod shape;
 mod sticky;
 mod template;
 
@@ -17,11 +19,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::*;
 pub use guard::*;
 pub use limit::*;
 pub use listener::*;
 pub use pool::*;
 pub use route::*;
+pub use shape::*;
 pub use sticky::*;
 pub use template::*;
 

@@ -9,6 +9,7 @@ pub mod client;
 mod discovery;
 mod error;
 mod health;
+mod jwks;
 mod metrics;
 mod reload;
 mod run;
@@ -21,6 +22,6 @@ pub use error::{ReloadError, StartError};
 pub use reload::Reloaded;
 pub use run::{Control, Options, Source};
 pub use status::{
-    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, Latency, LimitStatus, ListenerStatus, Phase, PoolStatus,
-    ReloadFault, Status, Totals,
+    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, IssuerStatus, Latency, LimitStatus, ListenerStatus, Phase,
+    PoolStatus, ReloadFault, Status, Totals,
 };

@@ -9,6 +9,12 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
     let mut lines: Vec<String> = others.map(|other| format!("{} = {}", other.name, other.example)).collect();
     let http_probe = table.path == HEALTH.path && matches!(key.name, "host" | "status");
     lines.extend(http_probe.then(|| "path = \"/\"".to_owned()));
+    if table.path == REWRITE.path && matches!(key.name, "regex" | "to") {
+        lines.push(if key.name == "to" { "regex = \"^/(x)\"" } else { "to = \"/u/\"" }.to_owned());
+    }
+    if table.path == CORS.path && key.name == "credentials" {
+        lines.push("origins = \"https://a\"".to_owned());
+    }
     lines.push(format!("{} = {value}", key.name));
     let lines = lines.join("\n");
 

@@ -4,13 +4,20 @@
 //! A route's chain is compiled with the Plan; a route without filters has an empty one and pays for a look at its length. Filters know
 //! messages, never connections, so that they serve every protocol.
 
+pub(crate) mod access;
+pub(crate) mod basic;
+pub(crate) mod cors;
+pub(crate) mod forward;
+pub(crate) mod jwt;
+pub(crate) mod kept;
 pub(crate) mod limit;
+pub(crate) mod shape;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use policy::Nanos;
+use policy::{Nanos, Rewrite};
 
 use crate::error::Reason;
 use crate::message::Asked;
@@ -21,6 +28,14 @@ use crate::worker::Worker;
 pub(crate) enum Filter {
     Rate(limit::Rate),
     Concurrent(limit::Concurrent),
+    Origin(access::Origin),
+    Cors(cors::Cors),
+    /// Most bytes of a body.
+    Body(u64),
+    Basic(basic::Basic),
+    Jwt(Box<jwt::Jwt>),
+    Forward(forward::Forward),
+    Rewrite(Rewrite),
 }
 
 impl Filter {
@@ -29,6 +44,13 @@ impl Filter {
         match self {
             Self::Rate(rate) => rate.request(here, effects),
             Self::Concurrent(concurrent) => concurrent.request(here, effects),
+            Self::Origin(origin) => origin.request(&here.asked),
+            Self::Cors(cors) => cors.request(&here.asked, effects),
+            Self::Body(most) => shape::body(*most, &here.asked),
+            Self::Basic(basic) => basic.request(here, effects),
+            Self::Jwt(jwt) => jwt.request(here, effects),
+            Self::Forward(forward) => forward.request(here),
+            Self::Rewrite(rewrite) => shape::rewrite(rewrite, &here.asked, effects),
         }
     }
 
@@ -38,6 +60,13 @@ impl Filter {
         match self {
             Self::Rate(rate) => rate.describe(asked, route, now),
             Self::Concurrent(concurrent) => concurrent.describe(asked, route),
+            Self::Origin(origin) => origin.describe(asked),
+            Self::Cors(cors) => cors.describe(asked),
+            Self::Body(most) => shape::describe_body(*most, asked),
+            Self::Basic(basic) => basic.describe(asked),
+            Self::Jwt(jwt) => jwt.describe(asked),
+            Self::Forward(forward) => forward.describe(),
+            Self::Rewrite(rewrite) => shape::describe_rewrite(rewrite, asked),
         }
     }
 }

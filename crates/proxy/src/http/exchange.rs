@@ -200,6 +200,9 @@ impl<'c> Exchange<'c> {
         if let Err(reason) = self.look() {
             return self.fail(reason).await;
         }
+        if self.conn.listener.redirect.is_some() {
+            return self.send_elsewhere().await;
+        }
         if self.conn.scratch.head.asterisk {
             return self.answer_options().await;
         }
@@ -228,6 +231,19 @@ impl<'c> Exchange<'c> {
                 self.answer(Reply { status: *status, content_type: "", body: b"", fields: &fields }).await
             }
         }
+    }
+
+    /// Answers as a listener that sends everybody elsewhere.
+    async fn send_elsewhere(&mut self) -> After {
+        let listener = self.conn.listener.clone();
+        let asked = self.asked();
+        let (Some(to), false) = (&listener.redirect, asked.host().is_empty()) else { return self.fail(Reason::Malformed).await };
+        let mut fields = b"Location: ".to_vec();
+        fill(to, &asked, &mut fields);
+        fields.extend_from_slice(b"\r\n");
+        // 308 keeps the method, which 301 may turn into GET.
+        let status = if matches!(asked.method(), b"GET" | b"HEAD") { 301 } else { 308 };
+        self.answer(Reply { status, content_type: "", body: b"", fields: &fields }).await
     }
 
     /// Runs the route's filters; what follows if one of them ended the exchange.
@@ -547,7 +563,7 @@ impl<'c> Exchange<'c> {
         scratch.up.give_pipe(&conn.worker.pipes);
         scratch.up.start(Body::of_request(framing), framing == Framing::Chunked, self.keep);
         scratch.up.take_pipe(&conn.worker.pipes);
-        scratch.up.most = conn.listener.max_body;
+        scratch.up.most = conn.listener.max_body.min(route.max_body);
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         super::head::upstream(
             &mut scratch.up.out,
@@ -584,13 +600,18 @@ impl<'c> Exchange<'c> {
         let asked = self.asked();
         let form = Form::accepted(&asked);
         let id = String::from_utf8_lossy(asked.id).into_owned();
-        let body = form.body(reason, status, &id);
         let fields = error_fields(reason, id.as_bytes(), added);
+        let local = self.local.clone();
+        if let Some(page) = self.route.and_then(|i| local.plan.routes[i].pages.own(status)) {
+            let (content_type, body) = (&page.content_type, page.body.as_bytes());
+            return self.answer(Reply { status, content_type, body, fields: &fields }).await;
+        }
+        let body = form.body(reason, status, &id);
         self.answer(Reply { status, content_type: form.content_type(), body: body.as_bytes(), fields: &fields }).await
     }
 
     /// Sends an answer of ours, then reads what is left of the request's body if that's little (A9).
-    async fn answer(&mut self, reply: Reply<'_>) -> After {
+    pub(super) async fn answer(&mut self, reply: Reply<'_>) -> After {
         self.status = reply.status;
         let keep = self.may_keep();
         let route = self.route.map(|i| &self.local.plan.routes[i]);
@@ -600,6 +621,11 @@ impl<'c> Exchange<'c> {
         }
         fields.extend_from_slice(&self.conn.scratch.effects.response);
         fields.extend_from_slice(reply.fields);
+        if let Some(route) = route.filter(|route| route.response_edits.has_defaults()) {
+            let lines = fields.clone();
+            let has = |name: &[u8]| lines.split(|b| *b == b'\n').any(|line| names(line, name));
+            route.response_edits.write_defaults(has, &self.asked(), &mut fields);
+        }
         let conn = &mut *self.conn;
         let scratch = &mut *conn.scratch;
         let left = if self.body_pumped { scratch.up.abandon(&mut conn.buffer) } else { Body::of_request(scratch.head.framing) };
@@ -688,4 +714,9 @@ impl<'c> Exchange<'c> {
         let lost = self.conn.worker.lines.push(format, &line);
         self.conn.worker.cells.log_lost.add(lost);
     }
+}
+
+/// Whether a line of a head is a field of this name.
+fn names(line: &[u8], name: &[u8]) -> bool {
+    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }
