@@ -147,7 +147,7 @@ mod tests {
     fn weights_are_spread_smoothly() {
         assert_eq!(*order(&[5, 1, 1]), [0, 0, 1, 0, 0, 2, 0]);
         assert_eq!(*order(&[2, 1]), [0, 1, 0]);
-        assert_eq!(*order(&[]), []);
+        assert!(order(&[]).is_empty());
         assert_eq!(*order(&[9]), [0]);
     }
 
