@@ -117,6 +117,7 @@ pub struct BackendState {
     /// Until when a failed connect keeps it out of rotation.
     suspect_until: AtomicU64,
     draining: AtomicBool,
+    degraded: AtomicBool,
     in_flight: Padded<AtomicU32>,
     latency: Padded<AtomicU64>,
     pub(crate) cells: Box<[BackendCells]>,
@@ -132,6 +133,7 @@ impl BackendState {
             reason: Mutex::default(),
             suspect_until: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            degraded: AtomicBool::new(false),
             in_flight: Padded::default(),
             latency: Padded::default(),
             cells: (0..workers).map(|_| BackendCells::default()).collect(),
@@ -203,6 +205,18 @@ impl BackendState {
     /// Whether it takes no new exchanges.
     pub fn is_draining(&self) -> bool {
         self.draining.load(SeqCst)
+    }
+
+    /// Whether its checks say that it works, but not well: then it gets half its share.
+    pub fn set_degraded(&self, degraded: bool) {
+        if self.degraded.swap(degraded, SeqCst) != degraded {
+            self.pool.changed();
+        }
+    }
+
+    /// Whether it gets half its share.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded.load(SeqCst)
     }
 
     /// Attempts that run now, of all workers.
