@@ -8,12 +8,14 @@ mod listener;
 mod pool;
 mod root;
 mod route;
+mod test;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
+pub(crate) use test::{EXPECT, TEST};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 
 /// One table of the language.
@@ -195,4 +197,6 @@ pub(crate) const TABLES: &[&Table] = &[
     &HEALTH,
     &RETRY,
     &IDLE,
+    &TEST,
+    &EXPECT,
 ];

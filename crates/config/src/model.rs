@@ -7,6 +7,7 @@ mod listener;
 mod pool;
 mod route;
 mod template;
+mod test;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ pub use listener::*;
 pub use pool::*;
 pub use route::*;
 pub use template::*;
+pub use test::*;
 
 use crate::report::Fault;
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// In the order of the file.
     pub pools: Vec<Pool>,
+    /// Requests and what must become of them, in the order of the file.
+    pub tests: Vec<Test>,
     /// Number of workers; `None` is one a core.
     pub workers: Option<NonZeroUsize>,
     /// Longest time for the exchanges that run when the process is told to end. Default: 30 s.

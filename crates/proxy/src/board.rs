@@ -89,6 +89,11 @@ impl PoolState {
         self.cursor.fetch_add(1, Relaxed)
     }
 
+    /// The turn that comes next, left where it is.
+    pub(crate) fn turn(&self) -> usize {
+        self.cursor.load(Relaxed)
+    }
+
     /// The retry budget: the one before, unless its terms have changed.
     pub(crate) fn budget(&self, params: BudgetParams) -> Arc<Budget> {
         let mut known = lock(&self.budget);

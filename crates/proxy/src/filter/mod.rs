@@ -26,8 +26,15 @@ impl Filter {
     }
 
     /// What it would do with this request, in a sentence for `evenkeel explain`. Takes nothing from any limit.
-    #[expect(unused_variables, dead_code)]
+    #[expect(unused_variables)]
     pub(crate) fn describe(&self, asked: &Asked<'_>, route: &str, now: Nanos) -> String {
+        match *self {}
+    }
+
+    /// Does its step for an imagined request as far as that can be told without a worker: what it adds, and with what it would end the
+    /// exchange. Limits count as not reached, and whoever has to be asked as agreeing.
+    #[expect(unused_variables, clippy::needless_pass_by_ref_mut)]
+    pub(crate) fn foresee(&self, asked: &Asked<'_>, route: &str, now: Nanos, effects: &mut Effects) -> Option<Ending> {
         match *self {}
     }
 }
