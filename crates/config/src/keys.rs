@@ -15,8 +15,8 @@ mod tests;
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
-pub(crate) use test::{EXPECT, TEST};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
+pub(crate) use test::{EXPECT, TEST};
 
 /// One table of the language.
 #[derive(Debug)]

@@ -117,7 +117,8 @@ fn request(text: &str) -> Result<(String, Url), Wrong> {
 
 /// `http://` or `https://`, a host, and what of port, path and query there is.
 pub(crate) fn url(text: &str) -> Result<Url, Wrong> {
-    let wrong = |why: &str| Wrong::new(format!("{} is not a URL: {why}", shown(text)), "as in \"https://shop.example.com/api/items\"");
+    let wrong =
+        |why: &str| Wrong::new(format!("{} is not a URL: {why}", shown(text)), "as in \"https://shop.example.com/api/items\"");
     let (https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
         (Some(rest), _) => (false, rest),
         (_, Some(rest)) => (true, rest),

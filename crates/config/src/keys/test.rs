@@ -49,7 +49,8 @@ pub(crate) static EXPECT: Table = Table {
             "What the client gets. A request that reaches a pool gets 200 here, whatever the backend would say.",
         ),
         optional("backend", Kind::Text, "any", "\"10.0.2.10:8080\"", "The backend that is asked first, by name or address."),
-        optional("redirect", Kind::Text, "any", "\"https://shop.example.com/\"", "Where the client is sent.").also_called(&["location"]),
+        optional("redirect", Kind::Text, "any", "\"https://shop.example.com/\"", "Where the client is sent.")
+            .also_called(&["location"]),
         optional("path", Kind::Text, "any", "\"/items?page=2\"", "Path and query as they go upstream."),
         optional("reason", Kind::Text, "any", "\"denied\"", "The word with which it is refused."),
         optional(

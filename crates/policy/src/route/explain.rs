@@ -146,8 +146,8 @@ fn is_credential(name: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::reference::Request;
     use super::super::Router;
+    use super::super::reference::Request;
     use super::*;
 
     fn rule(host: HostMatch, path: &str, conditions: Vec<Condition>) -> Rule {
@@ -172,7 +172,10 @@ mod tests {
             tried.into_iter().map(|tried| tried.verdict).collect::<Vec<_>>()
         };
         let mut request = Request::get("a.test", "/api/x");
-        assert_eq!(verdict(&request), [Verdict::Lost, Verdict::Condition(0), Verdict::Taken, Verdict::Path, Verdict::Host, Verdict::Path]);
+        assert_eq!(
+            verdict(&request),
+            [Verdict::Lost, Verdict::Condition(0), Verdict::Taken, Verdict::Path, Verdict::Host, Verdict::Path]
+        );
         request.headers.push(("x-tier", "gold".into()));
         assert_eq!(verdict(&request), [Verdict::Lost, Verdict::Taken, Verdict::Lost, Verdict::Path, Verdict::Host, Verdict::Path]);
         request.host = "b.test".into();

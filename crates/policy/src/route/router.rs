@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::trie::{Ranks, TextMap, Trie};
 use super::explain::{Trace, Tried, Verdict};
+use super::trie::{Ranks, TextMap, Trie};
 use super::{HostMatch, Input, PathMatch, Rule};
 
 /// Longer hosts than any name (RFC 1035: 253 bytes) match only rules for every host.
