@@ -3,12 +3,14 @@
 mod backend;
 mod headers;
 mod health;
+mod key;
 mod listener;
 mod log;
 mod network;
 mod pattern;
 mod pool;
 mod route;
+mod sticky;
 pub(crate) mod test;
 
 use std::collections::{HashMap, HashSet};

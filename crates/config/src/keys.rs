@@ -8,6 +8,7 @@ mod listener;
 mod pool;
 mod root;
 mod route;
+mod sticky;
 mod test;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
+pub(crate) use sticky::STICKY;
 pub(crate) use test::{EXPECT, TEST};
 
 /// One table of the language.
@@ -119,6 +121,9 @@ impl Key {
     }
 }
 
+/// By what exchanges are hashed, counted, queued or split; read by `check::key`.
+pub(crate) const KEY: Kind = Kind::Word("a key", "^(client_ip|path|host|route|(header|cookie|query|cel):.+)$");
+
 /// A key that must be there.
 const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { name, kind, default: Default::Required, example, doc, aliases: &[] }
@@ -197,6 +202,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &HEALTH,
     &RETRY,
     &IDLE,
+    &STICKY,
     &TEST,
     &EXPECT,
 ];

@@ -6,6 +6,7 @@
 mod listener;
 mod pool;
 mod route;
+mod sticky;
 mod template;
 mod test;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use listener::*;
 pub use pool::*;
 pub use route::*;
+pub use sticky::*;
 pub use template::*;
 pub use test::*;
 

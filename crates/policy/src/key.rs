@@ -1,5 +1,9 @@
 //! The part of a request by which exchanges are hashed, counted, queued or split.
 
+use std::sync::Arc;
+
+use crate::expression::Expression;
+
 /// The part of a request that is hashed, or counted by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
@@ -17,4 +21,6 @@ pub enum Key {
     Host,
     /// The route that matched.
     Route,
+    /// What an expression over the request yields; no part where it has no value.
+    Expression(Arc<Expression>),
 }

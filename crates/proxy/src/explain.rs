@@ -352,7 +352,14 @@ fn ask(
     rng: &mut fastrand::Rng,
 ) -> (PoolAsked, Option<Reason>) {
     let local = LocalPool::new(pool.clone(), None);
-    let previewed = local.preview(balance_key(&pool.balance, asked, &route.name), now, rng);
+    let stuck = pool.sticky.as_ref().and_then(|sticky| sticky.session(asked, &route.name, now).backend);
+    let mut previewed = local.preview(balance_key(&pool.balance, asked, &route.name), now, rng);
+    if let Some(at) = stuck.and_then(|at| local.stuck(at, &[], now)) {
+        let mut order = previewed.unwrap_or_default();
+        order.retain(|known| *known != at);
+        order.insert(0, at);
+        previewed = Ok(order);
+    }
     let nobody = previewed.as_ref().err().map(|nobody| match nobody {
         Nobody::Free => Reason::QueueFull,
         _ => Reason::NoHealthyBackend,
@@ -366,7 +373,8 @@ fn ask(
     };
     let candidates = order.iter().copied().chain(rest).map(candidate).collect();
     let (name, unresolved) = (pool.name.clone(), pool.unresolved.clone());
-    (PoolAsked { name, why: None, balance: balance_text(&pool.balance), candidates, unresolved }, nobody)
+    let session = if stuck.is_some() { "sticky, and the client has been here before; " } else { "" };
+    (PoolAsked { name, why: None, balance: format!("{session}{}", balance_text(&pool.balance)), candidates, unresolved }, nobody)
 }
 
 fn candidate(backend: &Backend, balance: &Balance, order: Option<usize>, now: Nanos) -> Candidate {

@@ -1,10 +1,12 @@
 //! What is known of a request beside its head: whose it is, under which id, on which path.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use config::model::Variable;
 use policy::Key;
 use policy::balance::hash_key;
+use policy::expression::{self, Value, Variable as Seen};
 use wire::h1::{Name, Request};
 
 use crate::plan::edits::Facts;
@@ -98,6 +100,10 @@ impl<'a> Asked<'a> {
             }
             Key::Host => Some(self.host()),
             Key::Route => Some(route.as_bytes()),
+            Key::Expression(expression) => {
+                let value = expression.evaluate(self).ok()?.into_key()?;
+                return Some(hash_key(value.as_bytes()));
+            }
         };
         value.map(hash_key)
     }
@@ -137,6 +143,35 @@ impl policy::route::Input for Asked<'_> {
 
     fn client_ip(&self) -> IpAddr {
         self.client
+    }
+}
+
+/// What expressions see. Bytes that are no UTF-8 are replaced.
+impl expression::Facts for Asked<'_> {
+    fn value(&self, variable: Seen) -> Value<'_> {
+        match variable {
+            Seen::Method => Value::Text(String::from_utf8_lossy(self.method())),
+            Seen::Host if self.host().iter().any(u8::is_ascii_uppercase) => {
+                Value::Text(Cow::Owned(String::from_utf8_lossy(self.host()).to_ascii_lowercase()))
+            }
+            Seen::Host => Value::Text(String::from_utf8_lossy(self.host())),
+            Seen::Path => Value::Text(String::from_utf8_lossy(self.path)),
+            Seen::ClientIp => Value::Text(Cow::Owned(self.client.to_string())),
+            Seen::Query | Seen::Headers | Seen::Cookies => Value::Fields(variable),
+            // An expression over a request can't name what an answer has: it is refused where it is compiled.
+            Seen::Status | Seen::Body | Seen::Json | Seen::LatencyMs => Value::Null,
+        }
+    }
+
+    fn field(&self, of: Seen, name: &str) -> Option<Cow<'_, str>> {
+        let value = match of {
+            Seen::Headers if name.bytes().any(|b| b.is_ascii_uppercase()) => self.value(name.to_ascii_lowercase().as_bytes()),
+            Seen::Headers => self.value(name.as_bytes()),
+            Seen::Cookies => self.cookie(name.as_bytes()),
+            Seen::Query => self.parameter(name.as_bytes()),
+            _ => None,
+        };
+        value.map(String::from_utf8_lossy)
     }
 }
 
@@ -228,6 +263,25 @@ mod tests {
         assert_eq!(client_of("X-Forwarded-For: 1.1.1.1, rubbish\r\n", "10.0.0.1:1"), "10.0.0.1");
         assert_eq!(client_of("X-Forwarded-For: [2001:db8::1]:443\r\n", "10.0.0.1:1"), "2001:db8::1");
         assert_eq!(client_of("", "10.0.0.1:1"), "10.0.0.1");
+    }
+
+    #[test]
+    fn an_expression_is_a_key_like_any_other() {
+        let text = b"GET /a/b?id=7&x HTTP/1.1\r\nHost: Shop.Example.com:80\r\nX-User: ann\r\nCookie: a=1; sid=s1\r\n\r\n";
+        let mut head = Request::new();
+        head.parse(text, &mut Progress::default(), &Limits::DEFAULT).unwrap();
+        let client: IpAddr = "10.0.0.9".parse().unwrap();
+        let peer = AddressText::new(client);
+        let asked = Asked { head: &head, text, path: b"/a/b", peer: &peer, trusted: false, client, id: b"i" };
+        let key = |expression: &str| {
+            let expression = expression::Expression::compile(expression, expression::Scope::Request).unwrap();
+            asked.key_hash(&Key::Expression(std::sync::Arc::new(expression)), "web")
+        };
+        assert_eq!(key("headers['X-User'] + cookies.sid + query.id"), Some(hash_key(b"anns17")));
+        assert_eq!(key("method + ' ' + host + path.split('/')[1]"), Some(hash_key(b"GET shop.example.coma")));
+        assert_eq!(key("headers['x-user']"), asked.key_hash(&Key::Header("x-user".to_owned()), "web"));
+        assert_eq!(key("client_ip"), asked.key_hash(&Key::ClientIp, "web"));
+        assert_eq!(key("headers['x-tenant']"), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod cases;
 pub mod client;
 pub mod message;
 mod process;
+pub mod simulation;
 
 pub use process::{Evenkeel, binary, free_port};
 

@@ -7,7 +7,7 @@ use policy::Key;
 use policy::balance::{Balance, Hash, HashMethod};
 use policy::retry::{BudgetParams, Conditions, Retry};
 
-use super::{backend, headers, health, statuses};
+use super::{backend, health, key, statuses, sticky};
 use crate::doc::{Doc, Section, Value};
 use crate::keys;
 use crate::model::{Address, Backend, Idle, Pool};
@@ -23,6 +23,7 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
         health: health::read(section),
         retry: retry(&section.section("retry", &keys::RETRY)),
         idle: idle(&section.section("idle", &keys::IDLE)),
+        sticky: sticky::read(section),
     }
 }
 
@@ -41,6 +42,7 @@ pub(crate) fn of(absent: &Section<'_>, name: &str, backends: Vec<Backend>) -> Po
         health: health::read(absent),
         retry: retry(&absent.section("retry", &keys::RETRY)),
         idle: idle(&absent.section("idle", &keys::IDLE)),
+        sticky: None,
     }
 }
 
@@ -104,44 +106,8 @@ fn hash(section: &Section<'_>) -> Option<Hash> {
         _ => HashMethod::Maglev,
     };
     let bounded = section.get("bounded").and_then(Value::number);
-    let key = section.require("hash")?.text()?.read(hash_key)?;
+    let key = section.require("hash")?.text()?.read(key::read)?;
     Some(Hash { key, method, bounded })
-}
-
-fn hash_key(text: &str) -> Result<Key, Wrong> {
-    const PLAIN: [&str; 4] = ["client_ip", "path", "host", "route"];
-    const NAMED: [&str; 3] = ["header", "cookie", "query"];
-    let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
-    match (kind, name) {
-        ("client_ip", None) => Ok(Key::ClientIp),
-        ("path", None) => Ok(Key::Path),
-        ("host", None) => Ok(Key::Host),
-        ("route", None) => Ok(Key::Route),
-        ("header", Some(name)) if headers::is_token(name) => Ok(Key::Header(name.to_ascii_lowercase())),
-        ("cookie", Some(name)) if headers::is_token(name) => Ok(Key::Cookie(name.to_owned())),
-        ("query", Some(name)) if !name.is_empty() => Ok(Key::Query(name.to_owned())),
-        ("cel", Some(_)) => Err(Wrong::new(
-            "`cel:` is part of the language but not served by this version yet",
-            "hash by a header, cookie or query parameter",
-        )),
-        (kind, None) if NAMED.contains(&kind) => Err(Wrong::new(format!("`{kind}` needs a name"), format!("as in \"{kind}:id\""))),
-        (kind, Some(name)) if NAMED.contains(&kind) => {
-            Err(Wrong::new(format!("{} is not the name of a {kind}", shown(name)), format!("as in \"{kind}:id\"")))
-        }
-        _ => {
-            let hint = nearest(kind, PLAIN.into_iter().chain(NAMED)).map_or_else(
-                || "it is client_ip, path, host, route, header:NAME, cookie:NAME or query:NAME".to_owned(),
-                |known| {
-                    if NAMED.contains(&known) {
-                        format!("did you mean \"{known}:{}\"?", name.unwrap_or("NAME").escape_debug())
-                    } else {
-                        format!("did you mean \"{known}\"?")
-                    }
-                },
-            );
-            Err(Wrong::new(format!("{} can't be hashed", shown(text)), hint))
-        }
-    }
 }
 
 fn retry(section: &Section<'_>) -> Retry {

@@ -1,7 +1,8 @@
 //! `[pool.NAME]` and the tables in it.
 
 use super::route::NAME;
-use super::{Kind, Table, optional, planned, required, with_default};
+use super::sticky::STICKY;
+use super::{KEY, Kind, Table, optional, planned, required, with_default};
 
 pub(crate) static POOL: Table = Table {
     path: "pool.NAME",
@@ -30,7 +31,8 @@ pub(crate) static POOL: Table = Table {
         optional("idle", Kind::Table(&IDLE), "see there", "{ connections = 32 }", "Connections kept for the next attempt.").also_called(&["keepalive"]),
         planned("passive", "Takes out backends whose answers fail."),
         planned("breaker", "Stops sending where too much fails."),
-        planned("sticky", "Keeps a client at its backend by cookie."),
+        optional("sticky", Kind::Table(&STICKY), "off", "{ cookie = \"evenkeel\" }", "Keeps a client with its backend.")
+            .also_called(&["stickiness", "session_affinity", "affinity", "persistence"]),
         planned("queue", "Holds exchanges while every backend is at `max_connections`."),
         planned("slow_start", "Brings a backend that came back up to its share by and by."),
         planned("fail_open_below", "Below which share of healthy backends health is ignored."),
@@ -63,9 +65,11 @@ pub(crate) static HASH: Table = Table {
     keys: &[
         required(
             "hash",
-            Kind::Word("a hash key", "^(client_ip|path|host|route|(header|cookie|query):.+)$"),
+            KEY,
             "\"header:X-User\"",
-            "What is hashed: `client_ip`, `path`, `host`, `route`, `header:NAME`, `cookie:NAME` or `query:NAME`.",
+            "What is hashed: `client_ip`, `path`, `host`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `cel:EXPRESSION`, a CEL \
+             expression over `method`, `host`, `path`, `query`, `headers`, `cookies` and `client_ip`, as in \"cel:path.split('/')[1]\". A request \
+             without that part is hashed by the client's address.",
         )
         .also_called(&["key"]),
         with_default(
