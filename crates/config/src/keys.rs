@@ -13,6 +13,7 @@ mod root;
 mod route;
 mod shape;
 mod sticky;
+mod test;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 pub(crate) use shape::{CORS, ERROR_PAGE, REWRITE, SECURITY_HEADERS};
 pub(crate) use sticky::STICKY;
+pub(crate) use test::{EXPECT, TEST};
 
 /// One table of the language.
 #[derive(Debug)]
@@ -221,4 +223,6 @@ pub(crate) const TABLES: &[&Table] = &[
     &IDLE,
     &STICKY,
     &REDIS,
+    &TEST,
+    &EXPECT,
 ];

@@ -12,6 +12,7 @@ mod route;
 mod shape;
 mod sticky;
 mod template;
+mod test;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use route::*;
 pub use shape::*;
 pub use sticky::*;
 pub use template::*;
+pub use test::*;
 
 use crate::report::Fault;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Where shared limits are counted; `None` without a `[redis]` table.
     pub redis: Option<Redis>,
+    /// Requests and what must become of them, in the order of the file.
+    pub tests: Vec<Test>,
     /// Number of workers; `None` is one a core.
     pub workers: Option<NonZeroUsize>,
     /// Longest time for the exchanges that run when the process is told to end. Default: 30 s.

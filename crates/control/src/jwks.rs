@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use config::model::{Address, Config, JwtKeys, Url};
+use config::model::{Address, Config, JwtKeys, Service};
 use policy::auth::jwt::Keys;
 use proxy::{Board, KeySet};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -33,7 +33,7 @@ const LARGEST: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Issuers {
     version: &'static str,
-    followed: Mutex<BTreeMap<Url, Followed>>,
+    followed: Mutex<BTreeMap<Service, Followed>>,
     /// Goes up with each first fetch that has ended, well or not.
     tries: watch::Sender<u64>,
 }
@@ -77,14 +77,14 @@ impl Issuers {
     }
 
     /// What is known of each.
-    pub(crate) fn sets(&self) -> Vec<(Url, Arc<KeySet>)> {
+    pub(crate) fn sets(&self) -> Vec<(Service, Arc<KeySet>)> {
         let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         followed.iter().map(|(url, known)| (url.clone(), known.keys.clone())).collect()
     }
 }
 
 /// Where keys come from, and how often; where routes differ the shortest time counts.
-fn of(config: &Config) -> BTreeMap<Url, Duration> {
+fn of(config: &Config) -> BTreeMap<Service, Duration> {
     let mut all = BTreeMap::new();
     for jwt in config.routes.iter().filter_map(|route| route.access.jwt.as_ref()) {
         if let JwtKeys::At { url, refresh } = &jwt.keys {
@@ -95,7 +95,7 @@ fn of(config: &Config) -> BTreeMap<Url, Duration> {
     all
 }
 
-async fn follow(url: Url, refresh: Duration, keys: Arc<KeySet>, version: &'static str, tries: watch::Sender<u64>) {
+async fn follow(url: Service, refresh: Duration, keys: Arc<KeySet>, version: &'static str, tries: watch::Sender<u64>) {
     let mut retry = *RETRY.start();
     loop {
         let fetched = timeout(PATIENCE, fetch(&url, version)).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
@@ -127,7 +127,7 @@ async fn follow(url: Url, refresh: Duration, keys: Arc<KeySet>, version: &'stati
     }
 }
 
-async fn fetch(url: &Url, version: &str) -> Result<Vec<u8>, String> {
+async fn fetch(url: &Service, version: &str) -> Result<Vec<u8>, String> {
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: evenkeel/{version}\r\nAccept: application/json\r\nConnection: close\r\n\r\n",
         url.target, url.authority

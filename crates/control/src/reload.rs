@@ -65,7 +65,7 @@ impl Shared {
             Source::File(path) => path.clone(),
         };
         // Off this thread: it may be the only one, and probes time out while it reads.
-        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let loaded = tokio::task::spawn_blocking(move || crate::load(&path)).await;
         match loaded {
             Ok(config) => config.map_err(ReloadError::Report),
             Err(error) => Err(ReloadError::Io("can't read the configuration".to_owned(), std::io::Error::other(error))),

@@ -105,7 +105,7 @@ impl Control {
             Source::File(path) => {
                 // Looked at before it is read, so that no change falls between the two.
                 let watched = options.watch.then(|| Watched::new(path.clone()));
-                (config::load(path).map_err(StartError::Report)?, watched)
+                (crate::load(path).map_err(StartError::Report)?, watched)
             }
         };
         let shared = Arc::new(shared(&options, lookup, &config)?);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::Url;
+use config::model::Service;
 use policy::Nanos;
 use policy::balance::Weight;
 use proxy::stats::PoolTotals;
@@ -367,7 +367,7 @@ pub(crate) fn collect(control: &Shared) -> Status {
     }
 }
 
-fn issuer_status((url, set): (Url, Arc<KeySet>)) -> IssuerStatus {
+fn issuer_status((url, set): (Service, Arc<KeySet>)) -> IssuerStatus {
     IssuerStatus { url: url.to_string(), keys: set.load().map_or(0, |keys| keys.len()), fault: set.fault() }
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use config::model::Url;
+use config::model::Service;
 use policy::breaker::Breaker;
 use policy::limit::{Counts, Rates};
 
@@ -121,6 +121,11 @@ impl PoolState {
     /// The next turn of the one order that all workers share.
     pub(crate) fn next_turn(&self) -> usize {
         self.cursor.fetch_add(1, Relaxed)
+    }
+
+    /// The turn that comes next, left where it is.
+    pub(crate) fn turn(&self) -> usize {
+        self.cursor.load(Relaxed)
     }
 
     /// The retry budget: the one before, unless its terms have changed.
@@ -331,7 +336,7 @@ pub struct Board {
     pub rates: Arc<Rates>,
     /// What runs of each key of each limit of concurrent exchanges, and of each address's connections.
     pub counts: Arc<Counts>,
-    key_sets: Mutex<HashMap<Url, Arc<KeySet>>>,
+    key_sets: Mutex<HashMap<Service, Arc<KeySet>>>,
 }
 
 impl Board {
@@ -388,7 +393,7 @@ impl Board {
     }
 
     /// The keys of issuers of tokens that are fetched from there, none at first.
-    pub fn key_set(&self, url: &Url) -> Arc<KeySet> {
+    pub fn key_set(&self, url: &Service) -> Arc<KeySet> {
         lock(&self.key_sets).entry(url.clone()).or_default().clone()
     }
 

@@ -7,6 +7,7 @@ mod accept;
 mod board;
 mod buffer;
 mod error;
+pub mod explain;
 mod filter;
 mod handle;
 mod http;

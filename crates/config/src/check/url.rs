@@ -1,11 +1,11 @@
 //! URLs of services that the proxy itself asks.
 
 use super::backend;
-use crate::model::{Address, Url};
+use crate::model::{Address, Service};
 use crate::units::Wrong;
 
 /// `"https://id.example.com/keys?a=b"`; without a port the scheme's own.
-pub(super) fn url(text: &str) -> Result<Url, Wrong> {
+pub(super) fn url(text: &str) -> Result<Service, Wrong> {
     let hint = "as in \"https://id.example.com/keys\"";
     let (scheme, rest) = text.split_once("://").ok_or_else(|| Wrong::new("this is not a URL", hint))?;
     let https = match scheme {
@@ -28,7 +28,7 @@ pub(super) fn url(text: &str) -> Result<Url, Wrong> {
         (Address::Name { host, .. }, None) => Address::Name { host, port: if https { 443 } else { 80 } },
     };
     let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-    Ok(Url { https, address, authority: authority.to_owned(), target })
+    Ok(Service { https, address, authority: authority.to_owned(), target })
 }
 
 #[cfg(test)]

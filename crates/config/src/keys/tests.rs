@@ -53,6 +53,8 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
         "pool.NAME.backends" => {
             format!("{listener}{route}[pool.api]\n[[pool.api.backends]]\n{lines}")
         }
+        "test" => format!("{listener}{route}{pool}[[test]]\n{lines}"),
+        "test.expect" => format!("{listener}{route}{pool}[[test]]\nrequest = \"GET http://a/\"\n[test.expect]\n{lines}"),
         path => format!("{listener}{route}{pool}[{}]\n{lines}", path.replace("NAME", "api")),
     }
 }

@@ -65,7 +65,7 @@ pub enum JwtKeys {
     /// There, to be fetched again and again.
     At {
         /// Where.
-        url: Url,
+        url: Service,
         /// How often. Default: 10 min.
         refresh: Duration,
     },
@@ -75,7 +75,7 @@ pub enum JwtKeys {
 #[derive(Clone, Debug)]
 pub struct ForwardAuth {
     /// Where it is asked; never https.
-    pub url: Url,
+    pub url: Service,
     /// Fields of the request that it is sent; `None` is all. In lower case.
     pub request_headers: Option<Vec<String>>,
     /// Fields of its answer for the backend. As written.
@@ -86,7 +86,7 @@ pub struct ForwardAuth {
 
 /// The place of something on another server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Url {
+pub struct Service {
     /// By TLS.
     pub https: bool,
     /// The server.
@@ -97,7 +97,7 @@ pub struct Url {
     pub target: String,
 }
 
-impl std::fmt::Display for Url {
+impl std::fmt::Display for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A query may hold a secret (D9).
         let path = self.target.split('?').next().unwrap_or_default();

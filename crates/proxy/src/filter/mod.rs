@@ -55,7 +55,6 @@ impl Filter {
     }
 
     /// What it would do with this request, in a sentence for `evenkeel explain`. Takes nothing from any limit.
-    #[expect(dead_code)]
     pub(crate) fn describe(&self, asked: &Asked<'_>, route: &str, now: Nanos) -> String {
         match self {
             Self::Rate(rate) => rate.describe(asked, route, now),
@@ -67,6 +66,22 @@ impl Filter {
             Self::Jwt(jwt) => jwt.describe(asked),
             Self::Forward(forward) => forward.describe(),
             Self::Rewrite(rewrite) => shape::describe_rewrite(rewrite, asked),
+        }
+    }
+
+    /// Does its step for an imagined request as far as that can be told without a worker: what it adds, and with what it would end the
+    /// exchange. Limits count as not reached, and whoever has to be asked as agreeing.
+    pub(crate) fn foresee(&self, asked: &Asked<'_>, effects: &mut Effects) -> Option<Ending> {
+        let step = match self {
+            Self::Rate(_) | Self::Concurrent(_) | Self::Basic(_) | Self::Jwt(_) | Self::Forward(_) => Step::Next,
+            Self::Origin(origin) => origin.request(asked),
+            Self::Cors(cors) => cors.request(asked, effects),
+            Self::Body(most) => shape::body(*most, asked),
+            Self::Rewrite(rewrite) => shape::rewrite(rewrite, asked, effects),
+        };
+        match step {
+            Step::End(ending) => Some(ending),
+            Step::Next | Step::Wait(_) => None,
         }
     }
 }

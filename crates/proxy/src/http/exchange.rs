@@ -3,7 +3,6 @@
 //! retry as the policy says → statistics and log.
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -12,7 +11,6 @@ use net::Stream;
 use policy::Nanos;
 use policy::balance::{Balance, hash_key};
 use policy::retry::{Attempted, Failure, Verdict};
-use wire::h1::path::{Normal, normalise};
 use wire::h1::{Body, Framing, Progress, Version};
 
 use super::claim::{InFlight, Said};
@@ -23,7 +21,7 @@ use crate::buffer::{Buffer, STEP};
 use crate::error::Reason;
 use crate::filter::{Ending, Here, Step};
 use crate::log;
-use crate::message::{AddressText, Asked, client, is_plain_id, new_id};
+use crate::message::{AddressText, Asked};
 use crate::plan::edits::fill;
 use crate::plan::{Action, Backend, Route};
 use crate::upstream::pick::{LocalPool, Nobody};
@@ -45,35 +43,6 @@ pub(crate) enum After {
     Leave,
     /// There is nobody to tell.
     Gone,
-}
-
-/// What is found out about a request before it's routed.
-#[derive(Debug)]
-pub(crate) struct Known {
-    /// The normalised path where it differs from the one that came.
-    path: Vec<u8>,
-    rewritten: bool,
-    trusted: bool,
-    client: IpAddr,
-    id: Vec<u8>,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Self { path: Vec::new(), rewritten: false, trusted: false, client: IpAddr::from([0, 0, 0, 0]), id: Vec::new() }
-    }
-}
-
-impl Known {
-    /// The request with all that is known of it.
-    pub(crate) fn asked<'a>(&'a self, head: &'a wire::h1::Request, text: &'a [u8], peer: &'a AddressText) -> Asked<'a> {
-        let path = match head.path.of(text) {
-            _ if self.rewritten => &self.path[..],
-            b"" => b"/",
-            path => path,
-        };
-        Asked { head, text, path, peer, trusted: self.trusted, client: self.client, id: &self.id }
-    }
 }
 
 /// A connection to a backend during one attempt, counted as in flight for as long as it lives.
@@ -130,6 +99,13 @@ pub(super) enum Trouble {
     Upstream(Failure, Reason),
     /// Not to be tried again: the client's fault, or the time for the whole exchange is up.
     Final(Reason),
+}
+
+/// What a consistent hash goes by; 0 for algorithms without a key.
+pub(crate) fn balance_key(balance: &Balance, asked: &Asked<'_>, route: &str) -> u64 {
+    let Balance::Hash(hash) = balance else { return 0 };
+    // Without the key there is nothing to be consistent about; the client's address spreads better than one fixed value.
+    asked.key_hash(&hash.key, route).unwrap_or_else(|| hash_key(AddressText::new(asked.client).as_bytes()))
 }
 
 /// Runs the exchange whose request head has been read.
@@ -304,25 +280,8 @@ impl<'c> Exchange<'c> {
     /// Finds out what routing and forwarding need to know.
     fn look(&mut self) -> Result<(), Reason> {
         let conn = &mut *self.conn;
-        let (listener, text) = (&conn.listener, conn.buffer.held());
         let scratch = &mut *conn.scratch;
-        let (head, known) = (&scratch.head, &mut scratch.known);
-        (known.trusted, known.client) = client(head, text, conn.peer, |address| listener.trusts(address));
-        known.id.clear();
-        match head.find(wire::h1::Name::XRequestId).map(|field| field.value.of(text)).filter(|id| is_plain_id(id)) {
-            Some(id) => known.id.extend_from_slice(id),
-            None => known.id.extend_from_slice(&new_id(&mut conn.worker.rng.borrow_mut())),
-        }
-        known.rewritten = false;
-        if !head.asterisk && !head.path.is_empty() {
-            known.path.clear();
-            let normal = normalise(head.path.of(text), listener.path, &mut known.path).map_err(|_| Reason::BadPath)?;
-            known.rewritten = normal == Normal::Rewritten;
-        }
-        match head.framing {
-            Framing::Length(n) if n > listener.max_body => Err(Reason::BodyTooLarge),
-            _ => Ok(()),
-        }
+        scratch.known.look(&scratch.head, conn.buffer.held(), conn.peer, &conn.listener, &mut conn.worker.rng.borrow_mut())
     }
 
     /// Sends the request to the pool's backends, one after the other if need be, and passes the answer on.
@@ -413,10 +372,7 @@ impl<'c> Exchange<'c> {
 
     /// What a consistent hash goes by; 0 for algorithms without a key.
     fn key(&self, balance: &Balance, route: &Route) -> u64 {
-        let Balance::Hash(hash) = balance else { return 0 };
-        let asked = self.asked();
-        // Without the key there is nothing to be consistent about; the client's address spreads better than one fixed value.
-        asked.key_hash(&hash.key, &route.name).unwrap_or_else(|| hash_key(AddressText::new(asked.client).as_bytes()))
+        balance_key(balance, &self.asked(), &route.name)
     }
 
     /// Whether the answer's status is one that the policy has another backend try for.

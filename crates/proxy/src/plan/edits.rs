@@ -96,6 +96,11 @@ impl Edits {
         !self.defaults.is_empty() || self.https.is_some()
     }
 
+    /// Whether the value of a field of this name must not be shown.
+    pub(crate) fn hides(&self, name: &str) -> bool {
+        self.written.iter().any(|(known, template)| template.is_secret() && known.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
     /// Appends the fields to write.
     pub(crate) fn write(&self, facts: &impl Facts, out: &mut Vec<u8>) {
         for (name, template) in &self.written {

@@ -44,6 +44,7 @@ pub struct Plan {
 /// One listener.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    pub(crate) name: String,
     pub(crate) addresses: Vec<SocketAddr>,
     trusted: Vec<IpNet>,
     pub(crate) limits: wire::h1::Limits,
@@ -157,6 +158,7 @@ impl Plan {
 fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     let limits = listener.limits;
     Listener {
+        name: listener.name.clone(),
         addresses: listener.listen.clone(),
         trusted: listener.trusted_proxies.clone(),
         // A head is read into one buffer: a higher limit could not be told from a client that has stopped in the middle.
