@@ -77,15 +77,24 @@ fn limits(page: &mut Page, control: &Shared, limits: &[Arc<LimitState>]) {
     let board = control.data.board();
     page.gauge("evenkeel_limit_memory_bytes", "Memory of what is known of the keys of all limits.")
         .row(&[], board.rates.bytes() + board.counts.bytes());
-    page.counter("evenkeel_limit_forgotten_keys_total", "Keys of rate limits forgotten in a flood of keys although they still owed something.")
-        .row(&[], board.rates.evicted());
-    page.counter("evenkeel_connections_refused_total", "Client connections closed at once because their address had as many as it may.")
-        .row(&[], control.data.totals().crowded);
+    page.counter(
+        "evenkeel_limit_forgotten_keys_total",
+        "Keys of rate limits forgotten in a flood of keys although they still owed something.",
+    )
+    .row(&[], board.rates.evicted());
+    page.counter(
+        "evenkeel_connections_refused_total",
+        "Client connections closed at once because their address had as many as it may.",
+    )
+    .row(&[], control.data.totals().crowded);
     if limits.is_empty() {
         return;
     }
     let rows: Vec<_> = limits.iter().map(|limit| (limit.route.as_str(), limit.totals())).collect();
-    let mut family = page.counter("evenkeel_rate_limit_total", "Requests to a route with rate limits, by what these said; `delayed` ones are in `passed` too.");
+    let mut family = page.counter(
+        "evenkeel_rate_limit_total",
+        "Requests to a route with rate limits, by what these said; `delayed` ones are in `passed` too.",
+    );
     for (route, totals) in &rows {
         let results = [
             ("passed", totals.passed),

@@ -59,7 +59,10 @@ fn a_burst_passes_and_the_rest_is_429_and_other_keys_routes_and_later_requests_a
     assert_eq!(backend.count(), passed.len());
     for answer in &refused {
         assert_eq!((answer.status, answer.reason().as_deref()), (429, Some("rate_limited")));
-        assert_eq!((field(answer, "retry-after"), field(answer, "ratelimit-remaining"), field(answer, "ratelimit-reset")), (1, 0, 1));
+        assert_eq!(
+            (field(answer, "retry-after"), field(answer, "ratelimit-remaining"), field(answer, "ratelimit-reset")),
+            (1, 0, 1)
+        );
     }
     assert_eq!((field(passed[0], "ratelimit-limit"), field(passed[0], "ratelimit-remaining")), (6, 5));
     assert_eq!(passed[0].head.get("ratelimit-policy"), Some("10;w=1;burst=5"));

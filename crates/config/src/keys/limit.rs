@@ -67,8 +67,13 @@ pub(crate) static REDIS: Table = Table {
     path: "redis",
     doc: "The Redis (6 or later) in which limits with `shared = \"redis\"` are counted. Each worker keeps one connection and sends what waits in one batch.",
     keys: &[
-        required("address", Kind::Word("an address", "^(redis://)?[^ /]+$"), "\"127.0.0.1:6379\"", "Where it is. A port left out is 6379. A name is resolved again as its TTL says.")
-            .also_called(&["url", "host", "server", "listen"]),
+        required(
+            "address",
+            Kind::Word("an address", "^(redis://)?[^ /]+$"),
+            "\"127.0.0.1:6379\"",
+            "Where it is. A port left out is 6379. A name is resolved again as its TTL says.",
+        )
+        .also_called(&["url", "host", "server", "listen"]),
         optional("username", Kind::Text, "the default user", "\"evenkeel\"", "The ACL user."),
         optional("password", Kind::Secret, "none", "{ env = \"REDIS_PASSWORD\" }", "Sent with AUTH on each connection."),
         with_default("database", Kind::Integer(0, 65_535), "0", "2", "The number of the database."),

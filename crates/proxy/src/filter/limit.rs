@@ -63,7 +63,8 @@ impl<'a> Sum<'a> {
 
 impl Rate {
     pub(crate) fn compile(route: &model::Route, board: &Board) -> Option<Self> {
-        let limits: Box<[Limit]> = route.rate_limits.iter().enumerate().map(|(i, limit)| Limit::compile(&route.name, i, limit)).collect();
+        let limits: Box<[Limit]> =
+            route.rate_limits.iter().enumerate().map(|(i, limit)| Limit::compile(&route.name, i, limit)).collect();
         (!limits.is_empty()).then(|| Self { limits, rates: board.rates.clone(), state: board.limit(&route.name) })
     }
 
