@@ -9,6 +9,8 @@ use std::time::Duration;
 use policy::balance::{Balance, Weight};
 use policy::retry::Retry;
 
+use super::Sticky;
+
 /// A group of backends that serve the same.
 #[derive(Clone, Debug)]
 pub struct Pool {
@@ -24,6 +26,8 @@ pub struct Pool {
     pub retry: Retry,
     /// Connections kept for the next attempt.
     pub idle: Idle,
+    /// How a client stays with its backend; `None` where it does not.
+    pub sticky: Option<Sticky>,
 }
 
 /// One server of a pool.
