@@ -5,6 +5,7 @@ mod guard;
 mod headers;
 mod health;
 mod key;
+mod limit;
 mod listener;
 mod log;
 mod network;
@@ -44,6 +45,7 @@ fn outer(root: &Section<'_>) -> Config {
         listeners: Vec::new(),
         routes: Vec::new(),
         pools: Vec::new(),
+        redis: limit::redis(root),
         workers: root.optional_integer("workers").and_then(NonZeroUsize::new),
         shutdown: root.duration("shutdown"),
         warnings: Vec::new(),

@@ -5,6 +5,7 @@
 //! it; a key that is served for the first time loses its `planned` and gains a kind.
 
 mod guard;
+mod limit;
 mod listener;
 mod pool;
 mod root;
@@ -14,6 +15,7 @@ mod sticky;
 mod tests;
 
 pub(crate) use guard::{BREAKER, PASSIVE};
+pub(crate) use limit::{CONCURRENCY, RATE_LIMIT, REDIS};
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
@@ -196,6 +198,8 @@ pub(crate) const TABLES: &[&Table] = &[
     &REDIRECT,
     &TIMEOUT,
     &HEADER_EDITS,
+    &RATE_LIMIT,
+    &CONCURRENCY,
     &POOL,
     &BACKEND,
     &HASH,
@@ -205,4 +209,5 @@ pub(crate) const TABLES: &[&Table] = &[
     &BREAKER,
     &IDLE,
     &STICKY,
+    &REDIS,
 ];

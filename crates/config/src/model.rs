@@ -4,6 +4,7 @@
 //! in. Only [`crate::load`], [`crate::parse`] and [`crate::short`] make one from text.
 
 mod guard;
+mod limit;
 mod listener;
 mod pool;
 mod route;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use guard::*;
+pub use limit::*;
 pub use listener::*;
 pub use pool::*;
 pub use route::*;
@@ -40,6 +42,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// In the order of the file.
     pub pools: Vec<Pool>,
+    /// Where shared limits are counted; `None` without a `[redis]` table.
+    pub redis: Option<Redis>,
     /// Number of workers; `None` is one a core.
     pub workers: Option<NonZeroUsize>,
     /// Longest time for the exchanges that run when the process is told to end. Default: 30 s.

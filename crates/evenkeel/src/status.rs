@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use control::{BackendStatus, PoolStatus, client};
+use control::{BackendStatus, LimitStatus, PoolStatus, client};
 
 use crate::cli::Status;
 use crate::terminal::{self, counted, table};
@@ -74,7 +74,23 @@ fn render(status: &control::Status) -> String {
     for pool in &status.pools {
         out.push_str(&render_pool(pool));
     }
+    if !status.limits.is_empty() {
+        out.push_str(&render_limits(&status.limits));
+    }
     out
+}
+
+fn render_limits(limits: &[LimitStatus]) -> String {
+    let rows: Vec<Vec<String>> = limits
+        .iter()
+        .map(|limit| {
+            let spared = limit.would_refuse + limit.would_be_crowded;
+            let numbers = [limit.passed, limit.delayed, limit.refused, limit.crowded, spared, limit.shared, limit.alone];
+            std::iter::once(limit.route.clone()).chain(numbers.map(|n| n.to_string())).collect()
+        })
+        .collect();
+    let heads = ["limits of route", "passed", "delayed", "refused", "crowded", "dry run", "by store", "alone"];
+    format!("\n{}", table(&heads, &rows))
 }
 
 fn render_pool(pool: &PoolStatus) -> String {

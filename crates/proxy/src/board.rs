@@ -4,6 +4,7 @@
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
 mod guard;
+mod limit;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,11 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use policy::breaker::Breaker;
+use policy::limit::{Counts, Rates};
 use policy::measure::Ewma;
 use policy::retry::{Budget, BudgetParams};
 use policy::sticky::Table;
 use policy::{Key, Nanos};
 use tokio::sync::Notify;
+
+pub use limit::{LimitState, LimitTotals};
 
 use crate::stats::{BackendCells, PoolCells};
 use guard::Guarded;
@@ -318,6 +322,11 @@ pub struct Board {
     pools: Mutex<HashMap<String, Arc<PoolState>>>,
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
+    limits: Mutex<HashMap<String, Arc<LimitState>>>,
+    /// What each key of each rate limit owes.
+    pub rates: Arc<Rates>,
+    /// What runs of each key of each limit of concurrent exchanges, and of each address's connections.
+    pub counts: Arc<Counts>,
 }
 
 impl Board {
@@ -325,7 +334,16 @@ impl Board {
     pub fn new(workers: usize) -> Self {
         let mut key = [0; 32];
         let sticky_key = aws_lc_rs::rand::fill(&mut key).is_ok().then_some(StickyKey(key));
-        Self { workers, sticky_key, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
+        Self {
+            workers,
+            sticky_key,
+            pools: Mutex::default(),
+            backends: Mutex::default(),
+            listeners: Mutex::default(),
+            limits: Mutex::default(),
+            rates: Arc::default(),
+            counts: Arc::default(),
+        }
     }
 
     /// The secret of this process, the same over all reloads.
@@ -341,6 +359,11 @@ impl Board {
     /// The count of open connections of the listener of this name.
     pub(crate) fn listener(&self, name: &str) -> Arc<AtomicU32> {
         lock(&self.listeners).entry(name.to_owned()).or_default().clone()
+    }
+
+    /// What the limits of the route of this name have done.
+    pub(crate) fn limit(&self, route: &str) -> Arc<LimitState> {
+        lock(&self.limits).entry(route.to_owned()).or_insert_with(|| Arc::new(LimitState::new(route, self.workers))).clone()
     }
 
     /// The state of this backend of the pool, new if there was none.
@@ -362,6 +385,7 @@ impl Board {
     pub(crate) fn forget_unused(&self) {
         lock(&self.backends).retain(|_, state| Arc::strong_count(state) > 1 || state.in_flight() > 0);
         lock(&self.pools).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.limits).retain(|_, state| Arc::strong_count(state) > 1);
     }
 }
 
