@@ -243,7 +243,8 @@ fn a_backend_that_comes_in_gets_its_share_by_and_by() {
             // A tenth of a third. Where the least busy is picked and nobody is, those with their whole share are.
             let least = usize::from(!balance.contains("least"));
             assert!((least..=45).contains(&new), "{balance}: {new} of 300");
-            assert!(backends[0].count() > 90 && backends[1].count() > 90, "{balance}");
+            let others = [backends[0].count(), backends[1].count()];
+            assert!(balance.contains("time") || others.iter().all(|n| *n > 90), "{balance}: {others:?}");
         }
         assert_eq!(backend(&evenkeel, 2)["share_percent"], if begin.elapsed() < Duration::from_secs(2) { 10 } else { 20 });
         evenkeel.stop();
