@@ -13,6 +13,7 @@ use super::Token;
 use super::access::{Kind, Refusal, judge};
 use super::operate;
 use super::socket::Peer;
+use crate::explain::{Query, explain_live};
 use crate::run::{Phase, Shared};
 use crate::{ReloadError, metrics, status};
 
@@ -34,9 +35,10 @@ enum Does {
     Reload,
     Drain,
     Weight,
+    Explain,
 }
 
-const ENDPOINTS: [Endpoint; 7] = [
+const ENDPOINTS: [Endpoint; 8] = [
     Endpoint {
         method: Method::GET,
         path: "/status",
@@ -73,6 +75,13 @@ const ENDPOINTS: [Endpoint; 7] = [
         kind: Kind::Write,
         what: "gives a backend another weight: ?backend=POOL/ADDR&weight=N, or `default`",
         does: Does::Weight,
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/explain",
+        kind: Kind::Read,
+        what: "what would become of {\"method\", \"url\", \"headers\", \"from\"}",
+        does: Does::Explain,
     },
 ];
 
@@ -121,7 +130,20 @@ impl Desk {
             Does::Reload => self.reload().await,
             Does::Drain => operated(operate::drain(&self.control, request.uri().query().unwrap_or_default()).await),
             Does::Weight => operated(operate::weight(&self.control, request.uri().query().unwrap_or_default())),
+            Does::Explain => self.explain(request).await,
         }
+    }
+
+    async fn explain(&self, request: Request<Body>) -> Response {
+        let query: Query = match body(request).await {
+            Ok(query) => query,
+            Err(why) => return bad_request(&why),
+        };
+        let Some(plan) = self.control.data.plan() else {
+            return json(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": "nothing is served yet", "reason": "starting"}));
+        };
+        explain_live(&plan, self.control.data.now(), &query)
+            .map_or_else(|why| bad_request(&why), |explained| json(StatusCode::OK, &explained))
     }
 
     async fn reload(&self) -> Response {
@@ -149,6 +171,17 @@ fn operated(outcome: Result<operate::Operated, String>) -> Response {
         Ok(done) => value(&done),
         Err(why) => json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"error": why, "reason": "no_such_thing"})),
     }
+}
+
+/// A small JSON body, whatever it calls itself.
+async fn body<T: serde::de::DeserializeOwned>(request: Request<Body>) -> Result<T, String> {
+    const LARGEST: usize = 256 << 10;
+    let bytes = axum::body::to_bytes(request.into_body(), LARGEST).await.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+}
+
+fn bad_request(why: &str) -> Response {
+    json(StatusCode::BAD_REQUEST, &json!({"error": why, "reason": "bad_request"}))
 }
 
 fn refused(refusal: Refusal) -> Response {
