@@ -244,6 +244,7 @@ impl Round {
     fn note(&self, passed: bool, reason: &str, before: Health, now: Nanos) {
         let after = self.subject.state.health();
         let is_held_down = self.checker.is_held_down(now);
+        self.subject.state.set_held_down(is_held_down);
         let mut facts = lock(&self.facts);
         let began_holding = is_held_down && !facts.is_held_down;
         facts.is_held_down = is_held_down;
