@@ -4,6 +4,7 @@
 //! ([`crate::schema`]) and the reference ([`crate::reference`]). A new key is one entry here and one line in `check` that reads
 //! it; a key that is served for the first time loses its `planned` and gains a kind.
 
+mod health;
 mod listener;
 mod pool;
 mod root;
@@ -11,8 +12,9 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use health::{HEALTH, HEALTH_TLS};
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
-pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
+pub(crate) use pool::{BACKEND, HASH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 
@@ -196,6 +198,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &BACKEND,
     &HASH,
     &HEALTH,
+    &HEALTH_TLS,
     &RETRY,
     &IDLE,
 ];

@@ -123,7 +123,8 @@ fn row(backend: &BackendStatus) -> Vec<String> {
 fn health(backend: &BackendStatus) -> String {
     let kept_out = [(backend.draining, "draining"), (backend.held_down, "held down"), (backend.suspected, "suspected")];
     let kept_out = kept_out.into_iter().find_map(|(holds, word)| holds.then(|| word.to_owned()));
-    let health = kept_out.unwrap_or_else(|| backend.health.clone());
+    let served = if backend.degraded && backend.health == "up" { "degraded" } else { &backend.health };
+    let health = kept_out.unwrap_or_else(|| served.to_owned());
     if backend.backup { format!("{health} (backup)") } else { health }
 }
 
