@@ -10,6 +10,7 @@ mod network;
 mod pattern;
 mod pool;
 mod route;
+mod sticky;
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;

@@ -9,6 +9,7 @@ mod listener;
 mod pool;
 mod root;
 mod route;
+mod sticky;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
+pub(crate) use sticky::STICKY;
 
 /// One table of the language.
 #[derive(Debug)]
@@ -201,4 +203,5 @@ pub(crate) const TABLES: &[&Table] = &[
     &HEALTH_TLS,
     &RETRY,
     &IDLE,
+    &STICKY,
 ];

@@ -7,6 +7,7 @@ mod health;
 mod listener;
 mod pool;
 mod route;
+mod sticky;
 mod template;
 
 use std::fmt;
@@ -19,6 +20,7 @@ pub use health::*;
 pub use listener::*;
 pub use pool::*;
 pub use route::*;
+pub use sticky::*;
 pub use template::*;
 
 use crate::report::Fault;

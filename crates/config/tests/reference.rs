@@ -42,7 +42,7 @@ fn the_schema_refuses_misspelt_keys_wrong_units_and_planned_parts() {
         "shutdown = 30",
         "workers = 0",
         "[pool.web]\nbalance = 'random'",
-        "[pool.web]\nbackends = ['a']\nsticky = {}",
+        "[pool.web]\nbackends = ['a']\ntls = {}",
         "[pool.web]\nbackends = ['a']\nhealth = true",
         "[[route]]\nmatch = { path = 'api' }",
         "[listener.web]\nlisten = ':80'\nprotocol = 'tcp'",

@@ -80,6 +80,13 @@ fn pools(page: &mut Page, pools: &[Arc<Pool>]) {
     totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.errors));
     let mut family = page.counter("evenkeel_pool_retries_total", "Attempts that a pool made again.");
     totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.retries));
+    let mut family =
+        page.counter("evenkeel_pool_sessions_total", "Answers of a sticky pool, by what became of the client's session.");
+    for (pool, _, totals) in totals.iter().filter(|(pool, ..)| pool.is_sticky()) {
+        for (stay, n) in ["kept", "begun", "moved"].iter().zip(totals.sessions) {
+            family.row(&[("pool", &pool.name), ("session", stay)], n);
+        }
+    }
     let mut family = page.gauge("evenkeel_pool_unresolved_names", "Names of a pool's backends that have no address yet.");
     totals.iter().for_each(|(pool, labels, _)| _ = family.row(labels, pool.unresolved.len()));
     let mut family = page.histogram("evenkeel_pool_latency_seconds", "Time from a request's head to the end of its answer.");

@@ -163,6 +163,9 @@ pub struct PoolStatus {
     pub errors: u64,
     /// Attempts made again.
     pub retries: u64,
+    /// How clients stay with their backends; `None` where they do not.
+    #[serde(default)]
+    pub sticky: Option<StickyStatus>,
     /// Attempts that run now.
     pub in_flight: u64,
     /// Of its exchanges since the start.
@@ -173,6 +176,20 @@ pub struct PoolStatus {
     pub stale_names: BTreeMap<String, String>,
     /// In the order of the file.
     pub backends: Vec<BackendStatus>,
+}
+
+/// How clients of a sticky pool stayed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StickyStatus {
+    /// Answers by the backend that the client was with before.
+    pub kept: u64,
+    /// Answers to clients that were with none, or whose cookie opened as nothing.
+    pub begun: u64,
+    /// Answers by another backend than before, which was down or had failed.
+    pub moved: u64,
+    /// Clients that the table knows; `None` where they carry a cookie.
+    pub remembered: Option<usize>,
 }
 
 /// Latencies. Unit: milliseconds; 0 without any.
@@ -320,6 +337,10 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
         exchanges: totals.exchanges,
         errors: totals.errors,
         retries: totals.retries,
+        sticky: pool.is_sticky().then(|| {
+            let [kept, begun, moved] = totals.sessions;
+            StickyStatus { kept, begun, moved, remembered: pool.sessions(now) }
+        }),
         in_flight: backends.iter().map(|backend| u64::from(backend.in_flight)).sum(),
         latency_ms: latency(&totals),
         unresolved: pool.unresolved.iter().map(|name| (name.clone(), fault_of(name))).collect(),

@@ -95,6 +95,10 @@ fn render_pool(pool: &PoolStatus) -> String {
         &["backend", "address", "health", "weight", "in flight", "requests", "failed", "5xx", "latency", "last check"],
         &rows,
     ));
+    if let Some(sticky) = &pool.sticky {
+        let remembered = sticky.remembered.map_or_else(String::new, |n| format!(", {n} remembered"));
+        out.push_str(&format!("sessions: {} kept, {} begun, {} moved{remembered}\n", sticky.kept, sticky.begun, sticky.moved));
+    }
     for (name, why) in &pool.unresolved {
         out.push_str(&format!("{name} has no address: {}\n", why.as_deref().unwrap_or("not resolved yet")));
     }

@@ -12,6 +12,7 @@ pub mod limit;
 pub mod measure;
 pub mod retry;
 pub mod route;
+pub mod sticky;
 
 pub use key::Key;
 

@@ -4,13 +4,16 @@
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use policy::Nanos;
 use policy::measure::Ewma;
 use policy::retry::{Budget, BudgetParams};
+use policy::sticky::Table;
+use policy::{Key, Nanos};
 use tokio::sync::Notify;
 
 use crate::stats::{BackendCells, PoolCells};
@@ -50,6 +53,9 @@ impl Health {
     }
 }
 
+/// What a table of sessions was made for.
+type SessionTerms = (Key, usize, Duration);
+
 /// What is true of one pool, whatever configuration is in force.
 #[derive(Debug)]
 pub struct PoolState {
@@ -61,6 +67,7 @@ pub struct PoolState {
     pub(crate) cells: Box<[PoolCells]>,
     /// Told when a worker suspects a backend, so that the health check looks at once.
     suspicion: Notify,
+    sessions: Mutex<Option<(SessionTerms, Arc<Table>)>>,
 }
 
 impl PoolState {
@@ -72,6 +79,7 @@ impl PoolState {
             budget: Mutex::default(),
             cells: (0..workers).map(|_| PoolCells::default()).collect(),
             suspicion: Notify::new(),
+            sessions: Mutex::default(),
         }
     }
 
@@ -96,6 +104,22 @@ impl PoolState {
             Some((terms, budget)) if *terms == params => budget.clone(),
             _ => known.insert((params, Arc::new(Budget::new(params)))).1.clone(),
         }
+    }
+
+    /// Who was with which backend: the table before, unless its terms have changed.
+    pub(crate) fn sessions(&self, key: &Key, clients: usize, ttl: Duration) -> Arc<Table> {
+        let wanted = (key.clone(), clients, ttl);
+        let mut known = lock(&self.sessions);
+        match &*known {
+            Some((terms, table)) if *terms == wanted => table.clone(),
+            _ => known.insert((wanted, Arc::new(Table::new(clients, ttl)))).1.clone(),
+        }
+    }
+
+    /// Clients that such a table knows now; `None` without one.
+    pub fn known_sessions(&self, now: Nanos) -> Option<usize> {
+        let table = lock(&self.sessions).as_ref().map(|(_, table)| table.clone());
+        table.map(|table| table.len(now))
     }
 
     /// Waits until a worker suspects a backend of this pool.
@@ -253,10 +277,21 @@ impl BackendState {
     }
 }
 
+/// Never shown.
+struct StickyKey([u8; 32]);
+
+impl fmt::Debug for StickyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// All pools and backends that the process has known since its start.
 #[derive(Debug)]
 pub struct Board {
     workers: usize,
+    /// What sticky cookies are sealed with where the configuration has no key; `None` where the system gives no random numbers.
+    sticky_key: Option<StickyKey>,
     pools: Mutex<HashMap<String, Arc<PoolState>>>,
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
@@ -265,7 +300,14 @@ pub struct Board {
 impl Board {
     /// For this many workers: each has cells of its own in every pool and backend.
     pub fn new(workers: usize) -> Self {
-        Self { workers, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
+        let mut key = [0; 32];
+        let sticky_key = aws_lc_rs::rand::fill(&mut key).is_ok().then_some(StickyKey(key));
+        Self { workers, sticky_key, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
+    }
+
+    /// The secret of this process, the same over all reloads.
+    pub(crate) fn sticky_key(&self) -> Option<&[u8]> {
+        self.sticky_key.as_ref().map(|key| &key.0[..])
     }
 
     /// The state of the pool of this name, new if there was none.

@@ -32,6 +32,14 @@ pub(crate) struct BackendCells {
     pub(crate) unasked: Count,
 }
 
+/// What became of a session in a sticky pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stay {
+    Kept,
+    Begun,
+    Moved,
+}
+
 /// One worker's cells of one pool.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -39,6 +47,8 @@ pub(crate) struct PoolCells {
     pub(crate) exchanges: Count,
     pub(crate) errors: Count,
     pub(crate) retries: Count,
+    /// By [`Stay`].
+    pub(crate) sessions: [Count; 3],
     pub(crate) latency: Latencies,
 }
 
@@ -166,6 +176,8 @@ pub struct PoolTotals {
     pub errors: u64,
     /// Attempts made again.
     pub retries: u64,
+    /// Answers of a sticky pool to clients that stayed with their backend, that had none yet, and that left one for another.
+    pub sessions: [u64; 3],
     /// Sum of all latencies. Unit: nanoseconds.
     pub latency_sum: u64,
     /// Latencies by bucket of `policy::measure`.
@@ -179,6 +191,9 @@ impl PoolTotals {
             total.exchanges += cell.exchanges.get();
             total.errors += cell.errors.get();
             total.retries += cell.retries.get();
+            for (sum, count) in total.sessions.iter_mut().zip(&cell.sessions) {
+                *sum += count.get();
+            }
             total.latency_sum += cell.latency.sum.get();
             for (sum, bucket) in total.latency.iter_mut().zip(&cell.latency.buckets) {
                 *sum += bucket.get();

@@ -7,7 +7,7 @@ use policy::Key;
 use policy::balance::{Balance, Hash, HashMethod};
 use policy::retry::{BudgetParams, Conditions, Retry};
 
-use super::{backend, health, key, statuses};
+use super::{backend, health, key, statuses, sticky};
 use crate::doc::{Doc, Section, Value};
 use crate::keys;
 use crate::model::{Address, Backend, Idle, Pool};
@@ -23,6 +23,7 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
         health: health::read(section),
         retry: retry(&section.section("retry", &keys::RETRY)),
         idle: idle(&section.section("idle", &keys::IDLE)),
+        sticky: sticky::read(section),
     }
 }
 
@@ -41,6 +42,7 @@ pub(crate) fn of(absent: &Section<'_>, name: &str, backends: Vec<Backend>) -> Po
         health: health::read(absent),
         retry: retry(&absent.section("retry", &keys::RETRY)),
         idle: idle(&absent.section("idle", &keys::IDLE)),
+        sticky: None,
     }
 }
 

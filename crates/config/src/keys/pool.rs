@@ -2,6 +2,7 @@
 
 use super::health::HEALTH_OR_OFF;
 use super::route::NAME;
+use super::sticky::STICKY;
 use super::{KEY, Kind, Table, optional, planned, required, with_default};
 
 pub(crate) static POOL: Table = Table {
@@ -31,7 +32,8 @@ pub(crate) static POOL: Table = Table {
         optional("idle", Kind::Table(&IDLE), "see there", "{ connections = 32 }", "Connections kept for the next attempt.").also_called(&["keepalive"]),
         planned("passive", "Takes out backends whose answers fail."),
         planned("breaker", "Stops sending where too much fails."),
-        planned("sticky", "Keeps a client at its backend by cookie."),
+        optional("sticky", Kind::Table(&STICKY), "off", "{ cookie = \"evenkeel\" }", "Keeps a client with its backend.")
+            .also_called(&["stickiness", "session_affinity", "affinity", "persistence"]),
         planned("queue", "Holds exchanges while every backend is at `max_connections`."),
         planned("slow_start", "Brings a backend that came back up to its share by and by."),
         planned("fail_open_below", "Below which share of healthy backends health is ignored."),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use policy::balance::{Balance, Weight};
 use policy::retry::Retry;
 
-use super::Health;
+use super::{Health, Sticky};
 
 /// A group of backends that serve the same.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Pool {
     pub retry: Retry,
     /// Connections kept for the next attempt.
     pub idle: Idle,
+    /// How a client stays with its backend; `None` where it does not.
+    pub sticky: Option<Sticky>,
 }
 
 /// One server of a pool.

@@ -30,6 +30,7 @@ impl Exchange<'_> {
     pub(super) async fn deliver(&mut self, mut up: Upstream, at: Place, route: &Route) -> After {
         let heard = self.now();
         self.observe(&up, at, heard);
+        self.remember(at);
         if self.conn.scratch.answer.status == 101 {
             return self.upgrade(up, route).await;
         }
@@ -79,6 +80,18 @@ impl Exchange<'_> {
         if pool.balance == Balance::LeastResponseTime {
             state.observe_latency(now.saturating_sub(up.begun), now);
         }
+    }
+
+    /// Has the client come back to the backend that answered, where the pool is sticky.
+    fn remember(&mut self, at: Place) {
+        let pool = &self.local.pools[at.pool].pool;
+        let Some(sticky) = &pool.sticky else { return };
+        let scratch = &mut *self.conn.scratch;
+        let asked = scratch.known.asked(&scratch.head, self.conn.buffer.held(), &self.conn.peer_text);
+        let mut rng = self.conn.worker.rng.borrow_mut();
+        let backend = &pool.backends[at.backend].state;
+        sticky.remember(self.session, at.backend, backend, &asked, &mut rng, &mut scratch.effects.response);
+        pool.state.cells[self.conn.worker.id].sessions[self.session.stay(at.backend) as usize].add(1);
     }
 
     /// How the answer ends towards the client, and how from the backend.

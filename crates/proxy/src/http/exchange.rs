@@ -26,6 +26,7 @@ use crate::message::{AddressText, Asked, client, is_plain_id, new_id};
 use crate::plan::edits::fill;
 use crate::plan::{Action, Backend, Route};
 use crate::upstream::pick::{LocalPool, Nobody};
+use crate::upstream::sticky::Session;
 use crate::worker::Local;
 
 /// The path whose exchange panics, in tests of row E6.
@@ -182,6 +183,8 @@ pub(super) struct Exchange<'c> {
     /// Part of the body may be with the pump and no longer in the buffer.
     body_pumped: bool,
     pub(super) at: Option<Place>,
+    /// Where the client was before, in a pool that is sticky.
+    pub(super) session: Session,
     attempts: u8,
     /// What the client was told, 0 if nothing.
     pub(super) status: u16,
@@ -205,6 +208,7 @@ impl<'c> Exchange<'c> {
             closing: None,
             body_pumped: false,
             at: None,
+            session: Session::default(),
             attempts: 0,
             status: 0,
             reason: None,
@@ -337,6 +341,9 @@ impl<'c> Exchange<'c> {
         target.state.cells[self.conn.worker.id].exchanges.add(1);
         target.budget.deposit(self.started);
         let key = self.key(&target.balance, route);
+        if let Some(sticky) = &target.sticky {
+            self.session = sticky.session(&self.asked(), &route.name, self.started);
+        }
         let idempotent = self.conn.scratch.head.method.is_idempotent();
         let body_held = match self.hold_body(idempotent).await {
             Ok(held) => held,
@@ -393,6 +400,9 @@ impl<'c> Exchange<'c> {
         let now = self.now();
         let mut rng = self.conn.worker.rng.borrow_mut();
         let tried = &mut self.conn.scratch.tried;
+        if let Some(at) = self.session.backend.and_then(|at| pool.stuck(at, tried, now)) {
+            return Ok(at);
+        }
         let picked = pool.pick(key, tried, now, &mut rng).or_else(|nobody| {
             if nobody == Nobody::Untried && !matches!(last, Some(Reason::ConnectFailed | Reason::ConnectTimeout)) {
                 tried.clear();

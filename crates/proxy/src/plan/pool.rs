@@ -13,6 +13,7 @@ use policy::retry::{Budget, Retry};
 use super::{Resolve, nanos};
 use crate::board::{BackendState, Board, Health, PoolState};
 use crate::stats::{BackendTotals, PoolTotals};
+use crate::upstream::sticky::Sticky;
 
 /// A group of backends that serve the same.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct Pool {
     /// How exchanges are spread.
     pub balance: Balance,
     pub(crate) retry: Retry,
+    pub(crate) sticky: Option<Sticky>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) idle_connections: usize,
     pub(crate) idle_timeout: Nanos,
@@ -100,6 +102,7 @@ impl Pool {
         Self {
             name: pool.name.clone(),
             budget: state.budget(pool.retry.budget),
+            sticky: pool.sticky.as_ref().map(|sticky| Sticky::compile(sticky, &backends, &state, board)),
             state,
             backends,
             unresolved,
@@ -110,6 +113,16 @@ impl Pool {
             suspicion: suspicion(&pool.health),
             health: pool.health.clone(),
         }
+    }
+
+    /// How many clients it remembers; `None` where it is not sticky, or clients carry a cookie.
+    pub fn sessions(&self, now: Nanos) -> Option<usize> {
+        self.sticky.as_ref().filter(|sticky| sticky.is_table()).and_then(|_| self.state.known_sessions(now))
+    }
+
+    /// Whether clients stay with their backend.
+    pub fn is_sticky(&self) -> bool {
+        self.sticky.is_some()
     }
 
     /// What happened to it.

@@ -2,3 +2,4 @@
 
 pub(crate) mod idle;
 pub(crate) mod pick;
+pub(crate) mod sticky;

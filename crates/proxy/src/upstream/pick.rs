@@ -8,6 +8,7 @@ use policy::Nanos;
 use policy::balance::{Balance, Balancer, Member, View};
 
 use super::idle::Idle;
+use crate::board::Health;
 use crate::plan::{Backend, Pool};
 
 /// One pool as one worker sees it: its pick tables and idle connections.
@@ -81,6 +82,13 @@ impl LocalPool {
             }
         }
         Err(self.why_nobody(tried))
+    }
+
+    /// The backend that a client was with before, unless it is down or has been tried. One that drains keeps its sessions.
+    pub(crate) fn stuck(&self, at: usize, tried: &[u16], now: Nanos) -> Option<usize> {
+        let backend = &self.pool.backends[at];
+        let is_there = backend.state.health() != Health::Down && !backend.state.is_suspect(now) && !is_full(backend);
+        (is_there && !tried.contains(&(at as u16))).then_some(at)
     }
 
     fn why_nobody(&self, tried: &[u16]) -> Nobody {
