@@ -1,9 +1,11 @@
 //! From the document to the model: each table is read by its own file, this one puts them together.
 
 mod backend;
+mod guard;
 mod headers;
 mod health;
 mod key;
+mod limit;
 mod listener;
 mod log;
 mod network;
@@ -43,6 +45,7 @@ fn outer(root: &Section<'_>) -> Config {
         listeners: Vec::new(),
         routes: Vec::new(),
         pools: Vec::new(),
+        redis: limit::redis(root),
         workers: root.optional_integer("workers").and_then(NonZeroUsize::new),
         shutdown: root.duration("shutdown"),
         warnings: Vec::new(),

@@ -4,7 +4,9 @@
 //! ([`crate::schema`]) and the reference ([`crate::reference`]). A new key is one entry here and one line in `check` that reads
 //! it; a key that is served for the first time loses its `planned` and gains a kind.
 
+mod guard;
 mod health;
+mod limit;
 mod listener;
 mod pool;
 mod root;
@@ -13,7 +15,9 @@ mod sticky;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use guard::{BREAKER, PASSIVE};
 pub(crate) use health::{HEALTH, HEALTH_TLS};
+pub(crate) use limit::{CONCURRENCY, RATE_LIMIT, REDIS};
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
@@ -196,12 +200,17 @@ pub(crate) const TABLES: &[&Table] = &[
     &REDIRECT,
     &TIMEOUT,
     &HEADER_EDITS,
+    &RATE_LIMIT,
+    &CONCURRENCY,
     &POOL,
     &BACKEND,
     &HASH,
     &HEALTH,
     &HEALTH_TLS,
     &RETRY,
+    &PASSIVE,
+    &BREAKER,
     &IDLE,
     &STICKY,
+    &REDIS,
 ];

@@ -3,7 +3,9 @@
 //! A value of these types is legal and whole: names are resolved to indices, units to `Duration` and bytes, defaults are filled
 //! in. Only [`crate::load`], [`crate::parse`] and [`crate::short`] make one from text.
 
+mod guard;
 mod health;
+mod limit;
 mod listener;
 mod pool;
 mod route;
@@ -16,7 +18,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use guard::*;
 pub use health::*;
+pub use limit::*;
 pub use listener::*;
 pub use pool::*;
 pub use route::*;
@@ -40,6 +44,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// In the order of the file.
     pub pools: Vec<Pool>,
+    /// Where shared limits are counted; `None` without a `[redis]` table.
+    pub redis: Option<Redis>,
     /// Number of workers; `None` is one a core.
     pub workers: Option<NonZeroUsize>,
     /// Longest time for the exchanges that run when the process is told to end. Default: 30 s.

@@ -21,6 +21,6 @@ pub use error::{ReloadError, StartError};
 pub use reload::Reloaded;
 pub use run::{Control, Options, Source};
 pub use status::{
-    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, Latency, ListenerStatus, Phase, PoolStatus, ReloadFault,
-    Status, Totals,
+    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, Latency, LimitStatus, ListenerStatus, Phase, PoolStatus,
+    ReloadFault, Status, Totals,
 };

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use net::{Acceptor, Pipes};
+use policy::limit::Claim;
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
@@ -37,7 +38,7 @@ pub(crate) enum Command {
     /// connection that it can't serve.
     Listen { open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
     /// A connection that another worker accepted and counted here, by the listener it came in by.
-    Adopt { socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener> },
+    Adopt { socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener>, claim: Option<Claim> },
     /// Take nothing new, end what runs.
     Drain,
 }
@@ -192,10 +193,17 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener>) {
+    fn adopt(
+        self: &Rc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        address: SocketAddr,
+        listener: Arc<Listener>,
+        claim: Option<Claim>,
+    ) {
         // The gate may not be open here yet, or closed since; the connection was accepted all the same.
         let gate = self.gates.borrow().get(&address).cloned();
-        let counted = Counted::handed(self, listener.open.clone());
+        let counted = Counted::handed(self, listener.open.clone(), claim);
         let gate = gate.unwrap_or_else(|| Rc::new(Gate::new(address, listener)));
         accept::begin(self, &gate, socket, peer, counted);
     }
@@ -247,7 +255,7 @@ pub(crate) async fn work(seat: Seat) {
                 worker.listen(open, &close);
                 let _ = done.send(());
             }
-            Command::Adopt { socket, peer, address, listener } => worker.adopt(socket, peer, address, listener),
+            Command::Adopt { socket, peer, address, listener, claim } => worker.adopt(socket, peer, address, listener, claim),
             Command::Drain => worker.drain(),
         }
     }
@@ -290,19 +298,20 @@ async fn flush(worker: Rc<Worker>) {
 pub(crate) struct Counted {
     worker: Rc<Worker>,
     of_listener: Arc<AtomicU32>,
+    _of_address: Option<Claim>,
 }
 
 impl Counted {
-    pub(crate) fn new(worker: &Rc<Worker>, gate: &Gate) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, gate: &Gate, of_address: Option<Claim>) -> Self {
         worker.cells.open.fetch_add(1, Relaxed);
         let of_listener = gate.listener.borrow().open.clone();
         of_listener.fetch_add(1, Relaxed);
-        Self::handed(worker, of_listener)
+        Self::handed(worker, of_listener, of_address)
     }
 
     /// For a connection that the worker who handed it on has counted, here and for its listener.
-    fn handed(worker: &Rc<Worker>, of_listener: Arc<AtomicU32>) -> Self {
-        Self { worker: worker.clone(), of_listener }
+    fn handed(worker: &Rc<Worker>, of_listener: Arc<AtomicU32>, of_address: Option<Claim>) -> Self {
+        Self { worker: worker.clone(), of_listener, _of_address: of_address }
     }
 }
 

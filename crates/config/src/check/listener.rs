@@ -26,6 +26,7 @@ pub(crate) fn read(section: &Section<'_>, name: &str, listen: Vec<SocketAddr>, p
         underscores: section.flag("underscores"),
         keep_encoded_slash: section.flag("keep_encoded_slash"),
         max_connections: section.optional_integer("max_connections").and_then(NonZeroU32::new),
+        max_connections_per_ip: section.optional_integer("max_connections_per_ip").and_then(NonZeroU32::new),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::{headers, legal_name, pattern};
+use super::{headers, legal_name, limit, pattern};
 use crate::doc::{Doc, Section, Text, Value};
 use crate::keys;
 use crate::model::{Action, HeaderEdits, Part, Route, Template, Timeouts, Total, Variable};
@@ -27,9 +27,11 @@ pub(super) fn read_all(root: &Section<'_>, pools: &HashMap<&str, usize>) -> Vec<
         let Some(section) = item.section(&keys::ROUTE, "[[route]]".to_owned()) else {
             continue;
         };
+        let rate_limits = limit::rates(&section, root.has("redis"));
         let Some(route) = read(&section, i, pools) else {
             continue;
         };
+        let route = Route { rate_limits, ..route };
         if !names.insert(route.name.clone()) {
             let span = section.get("name").map_or(section.span.clone(), |value| value.span());
             section.doc.fault(span, format!("two routes are called {}", shown(&route.name)), "each needs its own name");
@@ -52,6 +54,7 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
     let timeout = timeouts(&section.section("timeout", &keys::TIMEOUT));
     let request_headers = headers::edits(section, "request_headers");
     let response_headers = headers::edits(section, "response_headers");
+    let concurrency = limit::concurrency(section);
     let log = section.flag("log");
     let action = action(section, pools)?;
     if !matches!(action, Action::Pool(_)) {
@@ -68,6 +71,8 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
         timeout,
         request_headers,
         response_headers,
+        rate_limits: Vec::new(),
+        concurrency,
         log,
     })
 }
@@ -81,6 +86,8 @@ pub(crate) fn catch_all(doc: &Doc<'_>, name: &str) -> Route {
         timeout: timeouts(&Section::absent(doc, &keys::TIMEOUT)),
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
+        rate_limits: Vec::new(),
+        concurrency: Vec::new(),
         log: true,
     }
 }

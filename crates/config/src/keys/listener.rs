@@ -37,6 +37,14 @@ pub(crate) static LISTENER: Table = Table {
             "20000",
             "Most client connections at one time. At the limit accepting pauses.",
         ),
+        optional(
+            "max_connections_per_ip",
+            Kind::Integer(1, 10_000_000),
+            "no limit",
+            "100",
+            "Most connections of one client address at one time, over all workers; further ones are closed at once. Trusted proxies are not counted.",
+        )
+        .also_called(&["max_connections_per_client", "limit_conn"]),
         with_default(
             "underscores",
             Kind::Flag,

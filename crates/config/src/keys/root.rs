@@ -2,7 +2,7 @@
 
 use super::health::HEALTH_OR_OFF;
 use super::pool::{BACKENDS, BALANCE};
-use super::{Kind, LISTENER, POOL, ROUTE, Table, optional, planned, with_default};
+use super::{Kind, LISTENER, POOL, REDIS, ROUTE, Table, optional, planned, with_default};
 
 pub(crate) static ROOT: Table = Table {
     path: "",
@@ -86,6 +86,13 @@ pub(crate) static ROOT: Table = Table {
             "Full form: groups of backends that serve the same.",
         )
         .also_called(&["pools", "upstream", "cluster"]),
+        optional(
+            "redis",
+            Kind::Table(&REDIS),
+            "none",
+            "{ address = \"127.0.0.1:6379\" }",
+            "Where limits are counted that several processes share.",
+        ),
         planned("test", "Requests and what they must come to, run by every check and reload."),
     ],
 };

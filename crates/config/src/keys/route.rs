@@ -1,5 +1,6 @@
 //! `[[route]]` and the tables in it.
 
+use super::limit::{CONCURRENCY, RATE_LIMIT};
 use super::root::NETWORKS;
 use super::{Kind, Table, optional, planned, required, with_default};
 
@@ -59,7 +60,22 @@ pub(crate) static ROUTE: Table = Table {
         planned("pools", "Several pools by share, such as a canary."),
         planned("files", "Serves a folder."),
         planned("cache", "Keeps answers."),
-        planned("rate_limit", "Bounds the pace of each client."),
+        optional(
+            "rate_limit",
+            Kind::OneOrMany(&Kind::Table(&RATE_LIMIT)),
+            "none",
+            "{ rate = \"100/s\", burst = 20 }",
+            "How often each client may come: one limit, or several in brackets.",
+        )
+        .also_called(&["rate_limits", "limit_req", "ratelimit"]),
+        optional(
+            "concurrency",
+            Kind::OneOrMany(&Kind::Table(&CONCURRENCY)),
+            "no limit",
+            "{ limit = 20 }",
+            "How many exchanges each client may have at one time: one limit, or several in brackets.",
+        )
+        .also_called(&["limit_conn", "max_concurrency"]),
         planned("allow", "Networks that may; everyone else gets 403."),
         planned("deny", "Networks that get 403."),
     ],

@@ -16,6 +16,7 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
     let short = "listen = \":80\"\nbackends = [\"a\"]\n";
     let listener = "[listener.NAME]\nlisten = \":80\"\n";
     let pool = "[pool.api]\nbackends = [\"a\"]\n";
+    let store = "[redis]\naddress = \"a\"\n";
     let route = "[[route]]\npool = \"api\"\n";
     match table.path {
         "" if FULL.contains(&key.name) => {
@@ -28,7 +29,7 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
             "backends" => format!("{lines}\nlisten = \":80\""),
             _ => format!("{short}{lines}"),
         },
-        "admin" | "log" => format!("{short}[{}]\n{lines}", table.path),
+        "admin" | "log" | "redis" => format!("{short}[{}]\n{lines}", table.path),
         "listener.NAME" => format!("[listener.NAME]\n{lines}\n{route}{pool}"),
         path if path.starts_with("listener") => {
             format!("{listener}[{path}]\n{lines}\n{route}{pool}")
@@ -41,6 +42,7 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
         "route.respond" | "route.redirect" => {
             format!("{listener}[[route]]\n[{}]\n{lines}\n{pool}", table.path)
         }
+        "route.rate_limit" => format!("{listener}{route}[{}]\n{lines}\n{pool}{store}", table.path),
         path if path.starts_with("route") => format!("{listener}{route}[{path}]\n{lines}\n{pool}"),
         "pool.NAME" => format!("{listener}{route}[pool.api]\n{lines}"),
         "pool.NAME.backends" => {

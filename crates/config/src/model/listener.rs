@@ -25,6 +25,8 @@ pub struct Listener {
     pub keep_encoded_slash: bool,
     /// Most connections at one time; `None` leaves the limit to the file descriptors of the process.
     pub max_connections: Option<NonZeroU32>,
+    /// Most connections of one address at one time; `None` is without limit. Trusted proxies are not counted.
+    pub max_connections_per_ip: Option<NonZeroU32>,
 }
 
 /// Sizes above which a request is refused (safety row A12). Unit: bytes, but for `fields`.

@@ -95,7 +95,8 @@ impl Names {
 /// The names that a configuration's backends have.
 pub(crate) fn names_of(config: &Config) -> BTreeSet<String> {
     let backends = config.pools.iter().flat_map(|pool| &pool.backends);
-    let names = backends.filter_map(|backend| match &backend.address {
+    let addresses = backends.map(|backend| &backend.address).chain(config.redis.iter().map(|redis| &redis.address));
+    let names = addresses.filter_map(|address| match address {
         Address::Name { host, .. } => Some(host.clone()),
         Address::Socket(_) => None,
     });

@@ -4,6 +4,8 @@
 //! A route's chain is compiled with the Plan; a route without filters has an empty one and pays for a look at its length. Filters know
 //! messages, never connections, so that they serve every protocol.
 
+pub(crate) mod limit;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,24 +18,31 @@ use crate::worker::Worker;
 
 /// One step. They run in the order of the chain, which `plan::chain` writes.
 #[derive(Debug)]
-pub(crate) enum Filter {}
+pub(crate) enum Filter {
+    Rate(limit::Rate),
+    Concurrent(limit::Concurrent),
+}
 
 impl Filter {
     /// Does its step for the request.
-    #[expect(unused_variables, clippy::needless_pass_by_ref_mut)]
     pub(crate) fn request(&self, here: &Here<'_>, effects: &mut Effects) -> Step {
-        match *self {}
+        match self {
+            Self::Rate(rate) => rate.request(here, effects),
+            Self::Concurrent(concurrent) => concurrent.request(here, effects),
+        }
     }
 
     /// What it would do with this request, in a sentence for `evenkeel explain`. Takes nothing from any limit.
-    #[expect(unused_variables, dead_code)]
+    #[expect(dead_code)]
     pub(crate) fn describe(&self, asked: &Asked<'_>, route: &str, now: Nanos) -> String {
-        match *self {}
+        match self {
+            Self::Rate(rate) => rate.describe(asked, route, now),
+            Self::Concurrent(concurrent) => concurrent.describe(asked, route),
+        }
     }
 }
 
 /// What a filter sees.
-#[expect(dead_code)]
 pub(crate) struct Here<'a> {
     pub(crate) asked: Asked<'a>,
     /// The route's name.
@@ -43,7 +52,6 @@ pub(crate) struct Here<'a> {
 }
 
 /// What follows a step.
-#[expect(dead_code)]
 pub(crate) enum Step {
     /// The next filter, at last the pool.
     Next,
@@ -95,7 +103,10 @@ impl Effects {
 
 /// Something that counts for as long as an exchange runs.
 #[derive(Debug)]
-pub(crate) enum Held {}
+pub(crate) enum Held {
+    /// A place under a limit of concurrent exchanges.
+    Place(#[expect(dead_code, reason = "dropping it is all its use")] policy::limit::Claim),
+}
 
 /// The answer with which a filter ends an exchange.
 #[derive(Debug)]
@@ -111,7 +122,6 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// The reason's own status and text.
-    #[expect(dead_code)]
     pub(crate) fn refuse(reason: Reason) -> Self {
         Self { status: reason.status(), reason: Some(reason), body: None, fields: Vec::new() }
     }

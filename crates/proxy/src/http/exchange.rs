@@ -15,6 +15,7 @@ use policy::retry::{Attempted, Failure, Verdict};
 use wire::h1::path::{Normal, normalise};
 use wire::h1::{Body, Framing, Progress, Version};
 
+use super::claim::{InFlight, Said};
 use super::h1::Connection;
 use super::head::Connection as Fate;
 use super::reply::{ALLOW, Form, Reply, error_fields};
@@ -90,7 +91,7 @@ pub(crate) struct Upstream {
     /// It takes nothing more of the request; an answer may still come.
     pub(super) deaf: bool,
     pub(super) begun: Nanos,
-    _in_flight: InFlight,
+    pub(super) in_flight: InFlight,
 }
 
 impl Upstream {
@@ -105,7 +106,7 @@ impl Upstream {
             reused,
             deaf: false,
             begun,
-            _in_flight: in_flight,
+            in_flight,
         }
     }
 }
@@ -115,31 +116,6 @@ impl Upstream {
 pub(crate) struct Place {
     pub(crate) pool: usize,
     pub(crate) backend: usize,
-}
-
-/// Counts an attempt at a backend until it is dropped.
-pub(super) struct InFlight {
-    local: Rc<Local>,
-    at: Place,
-}
-
-impl InFlight {
-    /// Counts an attempt if the backend may have one more.
-    fn claim(local: &Rc<Local>, at: Place) -> Option<Self> {
-        let backend = local.backend(at);
-        backend.state.begin_within(backend.max_connections).then(|| Self { local: local.clone(), at })
-    }
-
-    fn new(local: &Rc<Local>, at: Place) -> Self {
-        local.backend(at).state.begin();
-        Self { local: local.clone(), at }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.local.backend(self.at).state.end();
-    }
 }
 
 impl Local {
@@ -359,7 +335,7 @@ impl<'c> Exchange<'c> {
             };
             let at = Place { pool, backend };
             // Another worker took the last place since: the next pick sees that.
-            let Some(mut in_flight) = InFlight::claim(&local, at) else { continue };
+            let Some(mut in_flight) = InFlight::claim(&local, at, || self.now()) else { continue };
             self.at = Some(at);
             self.conn.scratch.tried.push(backend as u16);
             let mut fresh = false;
@@ -380,7 +356,7 @@ impl<'c> Exchange<'c> {
                 match self.judge(local_pool, failure, &mut so_far) {
                     Verdict::SameBackendFresh => {
                         fresh = true;
-                        in_flight = InFlight::new(&local, at);
+                        in_flight = InFlight::again(&local, at, || self.now());
                     }
                     Verdict::OtherBackend => {
                         last = Some(reason);
@@ -413,6 +389,7 @@ impl<'c> Exchange<'c> {
         picked.map_err(|nobody| match (last, nobody) {
             (Some(reason), _) => reason,
             (None, Nobody::Healthy) => Reason::NoHealthyBackend,
+            (None, Nobody::Admitted) => Reason::BreakerOpen,
             (None, Nobody::Free) => Reason::QueueFull,
             (None, Nobody::Untried) => Reason::ConnectFailed,
         })
@@ -433,7 +410,12 @@ impl<'c> Exchange<'c> {
             return false;
         }
         so_far.answer_started = up.interim > 0;
-        self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend
+        let repeats = self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend;
+        if repeats {
+            let now = self.now();
+            up.in_flight.note(Said::Answer(status), now.saturating_sub(up.begun), || now);
+        }
+        repeats
     }
 
     /// Asks the policy what follows a failure, and tells the board what it means for the backend.
@@ -452,7 +434,7 @@ impl<'c> Exchange<'c> {
             _ => so_far.tries += 1,
         }
         so_far.bytes_written = self.conn.scratch.up.begun;
-        so_far.untried = pool.has_untried(&self.conn.scratch.tried);
+        so_far.untried = pool.has_untried(&self.conn.scratch.tried, now);
         let verdict = pool.pool.retry.judge(failure, so_far, &pool.pool.budget, now);
         if verdict == Verdict::SameBackendFresh {
             so_far.stale_replayed = true;
@@ -508,7 +490,13 @@ impl<'c> Exchange<'c> {
         self.conn.scratch.up.begun = false;
         let stream = match kept {
             Some(stream) => stream,
-            None => self.dial(backend, route.connect).await?,
+            None => match self.dial(backend, route.connect).await {
+                Ok(stream) => stream,
+                Err(trouble) => {
+                    self.note(&in_flight, &trouble, begun);
+                    return Err(trouble);
+                }
+            },
         };
         let buffer = self.conn.worker.buffers.take().map_err(|e| {
             tracing::error!("no memory for an exchange: {e}");
@@ -523,6 +511,7 @@ impl<'c> Exchange<'c> {
             Ok(()) => Ok(up),
             Err(trouble) => {
                 self.conn.worker.buffers.give(up.buffer);
+                self.note(&up.in_flight, &trouble, begun);
                 match trouble {
                     // What the client was told stands: the answer of another backend must not follow it.
                     Trouble::Upstream(_, reason) if up.interim > 0 => {
@@ -533,6 +522,21 @@ impl<'c> Exchange<'c> {
                 }
             }
         }
+    }
+
+    /// Tells the guards of an attempt that brought no answer.
+    fn note(&self, in_flight: &InFlight, trouble: &Trouble, begun: Nanos) {
+        let now = self.now();
+        let said = match trouble {
+            Trouble::Upstream(failure, _) => Said::Nothing(*failure),
+            // Whoever sets `total` alone means the backend with it, as long as one had all of that time.
+            Trouble::Final(Reason::TotalTimeout) if self.attempts == 1 && self.conn.scratch.up.is_done() => {
+                Said::Nothing(Failure::ResponseTimeout)
+            }
+            Trouble::Final(Reason::ClientGone | Reason::TotalTimeout) => Said::TooLate,
+            Trouble::Final(_) => return,
+        };
+        in_flight.note(said, now.saturating_sub(begun), || now);
     }
 
     /// Writes the head into the pump towards the backend.

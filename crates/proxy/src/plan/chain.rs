@@ -2,10 +2,14 @@
 
 use config::model;
 
+use crate::board::Board;
 use crate::filter::Filter;
+use crate::filter::limit::{Concurrent, Rate};
 
 /// The order is part of the language: whoever may not in is refused before anything is counted or computed for them.
-pub(crate) fn chain(route: &model::Route) -> Box<[Filter]> {
-    let _ = route;
-    Box::new([])
+pub(crate) fn chain(route: &model::Route, board: &Board) -> Box<[Filter]> {
+    let mut chain = Vec::new();
+    chain.extend(Rate::compile(route, board).map(Filter::Rate));
+    chain.extend(Concurrent::compile(route, board).map(Filter::Concurrent));
+    chain.into()
 }

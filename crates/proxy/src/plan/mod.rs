@@ -12,11 +12,13 @@ use std::time::Duration;
 use config::model;
 use ipnet::IpNet;
 use policy::Nanos;
+use policy::balance::hash_key;
+use policy::limit::{Claim, Counts};
 use policy::route::Router;
 
 pub use pool::{Backend, Pool};
 
-use crate::board::Board;
+use crate::board::{Board, LimitState};
 use crate::buffer::STEP;
 use crate::filter::Filter;
 use edits::Edits;
@@ -32,6 +34,8 @@ pub struct Plan {
     pub(crate) routes: Vec<Route>,
     /// In the order of the file.
     pub pools: Vec<Arc<Pool>>,
+    /// What the limits of its routes have done, in the order of the file.
+    pub limits: Vec<Arc<LimitState>>,
     pub(crate) access: Option<model::AccessFormat>,
 }
 
@@ -47,6 +51,7 @@ pub(crate) struct Listener {
     pub(crate) max_connections: u32,
     /// Connections open now, kept over reloads.
     pub(crate) open: Arc<AtomicU32>,
+    per_address: Option<PerAddress>,
     pub(crate) header: Nanos,
     pub(crate) idle: Nanos,
     pub(crate) body: Nanos,
@@ -54,7 +59,29 @@ pub(crate) struct Listener {
     pub(crate) body_rate: u64,
 }
 
+/// A bound on the connections of each client address.
+#[derive(Debug)]
+struct PerAddress {
+    most: u32,
+    id: u64,
+    counts: Arc<Counts>,
+}
+
 impl Listener {
+    /// Counts a connection of this address. `Err` if the address has as many as it may (E4).
+    pub(crate) fn admit(&self, peer: SocketAddr) -> Result<Option<Claim>, TooMany> {
+        let Some(limit) = &self.per_address else { return Ok(None) };
+        let address = peer.ip().to_canonical();
+        if self.trusts(address) {
+            return Ok(None);
+        }
+        let part = match address {
+            IpAddr::V4(address) => hash_key(&address.octets()),
+            IpAddr::V6(address) => hash_key(&address.octets()),
+        };
+        limit.counts.claim(policy::limit::key(limit.id, part), limit.most).map(Some).ok_or(TooMany)
+    }
+
     /// Whether this peer's word on the client's address is believed.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|net| net.contains(&peer))
@@ -65,6 +92,10 @@ impl Listener {
         self.open.load(Relaxed) >= self.max_connections
     }
 }
+
+/// An address has as many connections as it may.
+#[derive(Debug)]
+pub(crate) struct TooMany;
 
 /// One route.
 #[derive(Debug)]
@@ -96,11 +127,13 @@ impl Plan {
     pub fn compile(config: &model::Config, resolve: Resolve<'_>, board: &Board) -> Self {
         let pools = config.pools.iter().map(|pool| Arc::new(Pool::compile(pool, resolve, board))).collect();
         board.forget_unused();
+        let limited = config.routes.iter().filter(|route| !route.rate_limits.is_empty() || !route.concurrency.is_empty());
         Self {
             listeners: config.listeners.iter().map(|listener| Arc::new(compile_listener(listener, board))).collect(),
             router: Router::new(config.routes.iter().map(|route| route.rule.clone()).collect()),
-            routes: config.routes.iter().map(compile_route).collect(),
+            routes: config.routes.iter().map(|route| compile_route(route, board)).collect(),
             pools,
+            limits: limited.map(|route| board.limit(&route.name)).collect(),
             access: (config.log.access != model::AccessTo::Off).then_some(config.log.format),
         }
     }
@@ -127,6 +160,11 @@ fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
         underscores: listener.underscores,
         max_connections: listener.max_connections.map_or(u32::MAX, Into::into),
         open: board.listener(&listener.name),
+        per_address: listener.max_connections_per_ip.map(|most| PerAddress {
+            most: most.into(),
+            id: hash_key(format!("connections {}", listener.name).as_bytes()),
+            counts: board.counts.clone(),
+        }),
         header: nanos(listener.timeout.header),
         idle: nanos(listener.timeout.idle),
         body: nanos(listener.timeout.body),
@@ -134,7 +172,7 @@ fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     }
 }
 
-fn compile_route(route: &model::Route) -> Route {
+fn compile_route(route: &model::Route, board: &Board) -> Route {
     Route {
         name: route.name.clone(),
         action: match &route.action {
@@ -154,7 +192,7 @@ fn compile_route(route: &model::Route) -> Route {
         idle: nanos(route.timeout.idle),
         request: Edits::compile(&route.request_headers),
         response_edits: Edits::compile(&route.response_headers),
-        filters: chain::chain(route),
+        filters: chain::chain(route, board),
         log: route.log,
     }
 }
