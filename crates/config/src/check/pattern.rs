@@ -76,7 +76,7 @@ fn methods(value: Value<'_>) -> Vec<String> {
     items.into_iter().filter_map(|item| item.text()?.read(method)).collect()
 }
 
-fn method(text: &str) -> Result<String, Wrong> {
+pub(super) fn method(text: &str) -> Result<String, Wrong> {
     if !headers::is_token(text) {
         return Err(Wrong::new(format!("{} is not a method", shown(text)), "as in \"GET\""));
     }
