@@ -1,3 +1,4 @@
+//! Tokens of every kind that is signed, and what must not pass for one.
 #![allow(clippy::unwrap_used)]
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
