@@ -25,3 +25,14 @@ pub fn name_thread(name: &str) {
     #[cfg(not(target_os = "linux"))]
     let _ = name;
 }
+
+/// Has the calling thread give way to others that want the core: 10 steps nicer, for work that is long and can wait.
+///
+/// Does nothing where niceness is not a thread's own.
+pub fn give_way() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes no pointer; on Linux it concerns the calling thread alone. A refusal leaves things as they are.
+    unsafe {
+        libc::nice(10);
+    }
+}

@@ -12,7 +12,7 @@ mod pages;
 mod splice;
 mod stream;
 
-pub use cpu::{cores, name_thread};
+pub use cpu::{cores, give_way, name_thread};
 pub use dial::dial;
 pub use limits::raise_descriptor_limit;
 pub use listen::{Accept, Acceptor, Bound, bind, bind_beside, is_out_of_descriptors};

@@ -214,11 +214,13 @@ impl Worker {
 /// Runs a worker on the calling thread until the process ends.
 pub(crate) fn run(seat: Seat) {
     net::name_thread(&format!("worker-{}", seat.id));
-    // Passwords are checked there, one at a time: more would take the cores away from the workers.
+    // Passwords are checked beside the worker, one at a time and only when no worker wants the core: guesses must not slow requests.
     let built = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .max_blocking_threads(1)
+        .thread_name(format!("passwords-{}", seat.id))
+        .on_thread_start(net::give_way)
         .build_local(LocalOptions::default());
     let runtime = match built {
         Ok(runtime) => runtime,

@@ -15,6 +15,7 @@ use crate::message::Asked;
 
 /// How long a good result is remembered: 5 minutes.
 const REMEMBER: Nanos = 300_000_000_000;
+const AUTHORIZATION: &[u8] = b"authorization";
 /// Passwords of one worker that are checked or wait for it.
 const MOST: u32 = 33;
 
@@ -56,7 +57,7 @@ impl Basic {
     }
 
     pub(crate) fn request(&self, here: &Here<'_>, effects: &mut Effects) -> Step {
-        let Some(value) = one_authorization(&here.asked) else { return Step::End(self.refusal()) };
+        let Some(value) = only(&here.asked, AUTHORIZATION) else { return Step::End(self.refusal()) };
         let kept = &here.worker.kept;
         let print = basic::fingerprint(&kept.secret, &self.print, value);
         if let Some((until, line)) = kept.passwords.borrow_mut().get(&print)
@@ -89,7 +90,7 @@ impl Basic {
     }
 
     pub(crate) fn describe(&self, asked: &Asked<'_>) -> String {
-        let told = match one_authorization(asked).and_then(basic::credentials) {
+        let told = match only(asked, AUTHORIZATION).and_then(basic::credentials) {
             None => "it gives none, which is 401 unauthorized",
             Some((name, _)) if self.users.contains_key(&name[..]) => {
                 "it gives a name that is known; its password is not checked here"
@@ -104,9 +105,9 @@ impl Basic {
     }
 }
 
-/// The one `Authorization`; of two nobody knows which one the backend would take.
-pub(super) fn one_authorization<'a>(asked: &Asked<'a>) -> Option<&'a [u8]> {
-    let mut fields = asked.head.find_name(asked.text, b"authorization");
+/// The one field of that name, given in lower case; of two nobody knows which one the backend would take.
+pub(super) fn only<'a>(asked: &Asked<'a>, name: &[u8]) -> Option<&'a [u8]> {
+    let mut fields = asked.head.find_name(asked.text, name);
     let value = fields.next()?.value.of(asked.text);
     fields.next().is_none().then_some(value)
 }

@@ -8,7 +8,7 @@ use config::model::{self, JwtKeys};
 use policy::auth::jwt::{self, Claims, Keys, Refusal};
 use policy::balance::hash_key;
 
-use super::basic::one_authorization;
+use super::basic::only;
 use super::{Effects, Ending, Here, Step};
 use crate::board::{Board, KeySet};
 use crate::error::Reason;
@@ -103,11 +103,9 @@ impl Jwt {
 
     /// The token, wherever it may stand.
     fn find<'a>(&self, asked: &Asked<'a>) -> Option<&'a [u8]> {
-        let in_header = if self.is_authorization {
-            one_authorization(asked).and_then(bearer)
-        } else {
-            asked.value(&self.header).map(|value| bearer(value).unwrap_or(value))
-        };
+        let field = only(asked, &self.header);
+        let in_header =
+            if self.is_authorization { field.and_then(bearer) } else { field.map(|value| bearer(value).unwrap_or(value)) };
         in_header.or_else(|| asked.cookie(self.settings.cookie.as_ref()?.as_bytes())).filter(|token| !token.is_empty())
     }
 
