@@ -28,7 +28,7 @@ fn the_backend_gets_another_path_and_matching_goes_by_the_clients() {
         "[[route]]\nmatch = { path = \"/api/\" }\nrewrite = { strip_prefix = \"/api\", add_prefix = \"/v2\" }\npool = \"app\"\n\
          request_headers = { set = { X-Was = \"{path}\" } }\n\
          [[route]]\nmatch = { path = \"/users/\" }\nrewrite = { regex = \"^/users/([^/]*)/\", to = \"/u/$1/\" }\npool = \"app\"\n\
-         [[route]]\nmatch = { path = \"/out/\" }\nrewrite = { regex = \"^/out/(.*)%41(.*)\", to = \"/$1%4$2\" }\npool = \"app\"\n",
+         [[route]]\nmatch = { path = \"/out/\" }\nrewrite = { regex = \"^/out/(.*)\", to = \"$1\" }\npool = \"app\"\n",
     );
     for (asked, gets) in [
         ("/api/x?a=b", "/v2/x?a=b"),
@@ -41,6 +41,13 @@ fn the_backend_gets_another_path_and_matching_goes_by_the_clients() {
         let answer = get(evenkeel.address(), asked);
         assert_eq!(answer.json()["target"], gets, "{asked}");
     }
+    let seen = backend.count();
+    let bad = get(evenkeel.address(), "/out/x");
+    assert_eq!(
+        (bad.status, bad.reason().as_deref(), backend.count()),
+        (400, Some("bad_path"), seen),
+        "what is no path goes nowhere"
+    );
     assert_eq!(get(evenkeel.address(), "/api/x").echoed("x-was"), ["/api/x"]);
     evenkeel.stop();
 }
@@ -167,7 +174,10 @@ fn a_body_over_the_routes_limit_is_refused_whether_it_says_so_or_not() {
 
 #[test]
 fn errors_have_the_pages_of_their_route() {
-    let backend = Recording::with("app", Script::fixed("HTTP/1.1 404 Not Found\r\nX-A: b\r\nContent-Length: 4\r\n\r\nhers"));
+    let backend = Recording::with(
+        "app",
+        Script::fixed("HTTP/1.1 404 Not Found\r\nX-A: b\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nhers"),
+    );
     let refusing = testkit::backend::Refusing::start();
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("back-soon.html");
@@ -193,6 +203,7 @@ fn errors_have_the_pages_of_their_route() {
     let mut client = Connection::open(evenkeel.address()).unwrap();
     for _ in 0..2 {
         let ours = client.exchange(b"GET /ours HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(ours.get("Retry-After"), Some("7"), "what the status needs stays");
         assert_eq!(
             (ours.status, ours.text().as_str(), ours.get("Content-Type"), ours.get("X-A")),
             (404, "ours", Some("text/x-page"), None)

@@ -7,7 +7,7 @@ use config::model::ErrorPage;
 use policy::Nanos;
 use policy::balance::Balance;
 use policy::retry::Failure;
-use wire::h1::{Body, Method, Name, ResponseFraming, Upgrade, Version};
+use wire::h1::{Body, Method, Name, ResponseFraming, Upgrade, Version, encode};
 
 use super::attempt::Pace;
 use super::claim::Said;
@@ -80,6 +80,10 @@ impl Exchange<'_> {
     /// Answers with a page of ours in place of the backend's answer. The connection is kept if that answer has come whole.
     async fn deliver_page(&mut self, mut up: Upstream, at: Place, page: &ErrorPage, heard: Nanos) -> After {
         let answer = &self.conn.scratch.answer;
+        let mut fields = Vec::new();
+        for field in answer.fields.iter().filter(|field| stays_with_status(field.name.of(up.buffer.held()))) {
+            encode::field(&mut fields, field.name.of(up.buffer.held()), field.value.of(up.buffer.held()));
+        }
         up.buffer.consume(answer.len);
         let mut body = Body::of_response(answer.framing);
         while let Ok(piece) = body.decode(up.buffer.unread()) {
@@ -93,7 +97,8 @@ impl Exchange<'_> {
         } else {
             self.conn.worker.buffers.give(up.buffer);
         }
-        self.answer(Reply { status: self.status, content_type: &page.content_type, body: page.body.as_bytes(), fields: b"" }).await
+        self.answer(Reply { status: self.status, content_type: &page.content_type, body: page.body.as_bytes(), fields: &fields })
+            .await
     }
 
     /// Statistics of an attempt that was answered.
@@ -265,4 +270,9 @@ impl Exchange<'_> {
         let accept = scratch.answer.find(Name::SecWebsocketAccept).map(|field| field.value.of(text));
         accept == Some(&wire::websocket::accept_key(key)[..])
     }
+}
+
+/// Fields that belong to the status and not to the page: without them the client can't do what the status asks of it.
+fn stays_with_status(name: &[u8]) -> bool {
+    ["WWW-Authenticate", "Retry-After", "Allow"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
