@@ -9,6 +9,7 @@ mod log;
 mod network;
 mod pattern;
 mod pool;
+mod queue;
 mod route;
 mod sticky;
 

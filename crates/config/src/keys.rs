@@ -6,6 +6,7 @@
 
 mod listener;
 mod pool;
+mod queue;
 mod root;
 mod route;
 mod sticky;
@@ -14,6 +15,7 @@ mod tests;
 
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
+pub(crate) use queue::QUEUE;
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 pub(crate) use sticky::STICKY;
@@ -201,4 +203,5 @@ pub(crate) const TABLES: &[&Table] = &[
     &RETRY,
     &IDLE,
     &STICKY,
+    &QUEUE,
 ];

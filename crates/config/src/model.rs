@@ -5,6 +5,7 @@
 
 mod listener;
 mod pool;
+mod queue;
 mod route;
 mod sticky;
 mod template;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use listener::*;
 pub use pool::*;
+pub use queue::*;
 pub use route::*;
 pub use sticky::*;
 pub use template::*;

@@ -163,6 +163,9 @@ pub struct PoolStatus {
     pub errors: u64,
     /// Attempts made again.
     pub retries: u64,
+    /// The line before its backends; `None` where nobody waits.
+    #[serde(default)]
+    pub queue: Option<QueueStatus>,
     /// How clients stay with their backends; `None` where they do not.
     #[serde(default)]
     pub sticky: Option<StickyStatus>,
@@ -176,6 +179,20 @@ pub struct PoolStatus {
     pub stale_names: BTreeMap<String, String>,
     /// In the order of the file.
     pub backends: Vec<BackendStatus>,
+}
+
+/// The line before backends that are all at their `max_connections`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QueueStatus {
+    /// Exchanges that wait now.
+    pub waiting: u32,
+    /// Most that may.
+    pub length: usize,
+    /// Exchanges that had to wait since the start.
+    pub waited: u64,
+    /// How long they did on average. Unit: milliseconds.
+    pub mean_wait_ms: f64,
 }
 
 /// How clients of a sticky pool stayed.
@@ -335,6 +352,12 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
         exchanges: totals.exchanges,
         errors: totals.errors,
         retries: totals.retries,
+        queue: pool.queue_length().map(|length| QueueStatus {
+            waiting: pool.state.waiting(),
+            length,
+            waited: totals.queued,
+            mean_wait_ms: totals.queue_wait as f64 / 1e6 / totals.queued.max(1) as f64,
+        }),
         sticky: pool.is_sticky().then(|| {
             let [kept, begun, moved] = totals.sessions;
             StickyStatus { kept, begun, moved, remembered: pool.sessions(now) }

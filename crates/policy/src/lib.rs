@@ -10,6 +10,7 @@ pub mod health;
 mod key;
 pub mod limit;
 pub mod measure;
+pub mod queue;
 pub mod retry;
 pub mod route;
 pub mod sticky;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use policy::{Key, Nanos};
 use tokio::sync::Notify;
 
 use crate::stats::{BackendCells, PoolCells};
+use crate::upstream::queue::Line;
 
 /// A value on cache lines of its own, for what several cores write.
 #[derive(Debug, Default)]
@@ -68,6 +69,8 @@ pub struct PoolState {
     /// Told when a worker suspects a backend, so that the health check looks at once.
     suspicion: Notify,
     sessions: Mutex<Option<(SessionTerms, Arc<Table>)>>,
+    /// Who waits for one of its backends to have room.
+    pub(crate) line: Line,
 }
 
 impl PoolState {
@@ -80,6 +83,7 @@ impl PoolState {
             cells: (0..workers).map(|_| PoolCells::default()).collect(),
             suspicion: Notify::new(),
             sessions: Mutex::default(),
+            line: Line::default(),
         }
     }
 
@@ -90,6 +94,7 @@ impl PoolState {
 
     fn changed(&self) {
         self.epoch.fetch_add(1, SeqCst);
+        self.line.poke();
     }
 
     /// The next turn of the one order that all workers share.
@@ -120,6 +125,11 @@ impl PoolState {
     pub fn known_sessions(&self, now: Nanos) -> Option<usize> {
         let table = lock(&self.sessions).as_ref().map(|(_, table)| table.clone());
         table.map(|table| table.len(now))
+    }
+
+    /// How many exchanges wait for a backend with room.
+    pub fn waiting(&self) -> u32 {
+        self.line.waiting()
     }
 
     /// Waits until a worker suspects a backend of this pool.
@@ -254,11 +264,31 @@ impl BackendState {
 
     /// Counts one more attempt if that makes no more than `most`. Two workers that both see the last place don't both get it.
     pub(crate) fn begin_within(&self, most: u32) -> bool {
-        let is_within = self.in_flight.fetch_add(1, Relaxed) < most;
-        if !is_within {
-            self.end();
+        if most == u32::MAX {
+            self.begin();
+            return true;
         }
-        is_within
+        // Never more than `most`, not even for a moment in which another would find it full.
+        self.in_flight.fetch_update(Relaxed, Relaxed, |n| (n < most).then(|| n + 1)).is_ok()
+    }
+
+    /// Ends an attempt at a backend that may have `most` of them: its place goes to the one whose turn it is, if somebody waits.
+    pub(crate) fn leave(self: &Arc<Self>, most: u32, now: impl Fn() -> Nanos) {
+        let line = &self.pool.line;
+        loop {
+            let joins = line.joins();
+            let may_pass_on =
+                line.waiting() > 0 && self.in_flight() <= most && self.health() != Health::Down && !self.is_suspect(now());
+            if may_pass_on && line.hand_on(self, most, now()) {
+                return;
+            }
+            self.end();
+            fence(SeqCst);
+            // Who joined since looked before there was this place.
+            if line.joins() == joins || !self.begin_within(most) {
+                return;
+            }
+        }
     }
 
     pub(crate) fn end(&self) {

@@ -47,6 +47,9 @@ pub(crate) struct PoolCells {
     pub(crate) exchanges: Count,
     pub(crate) errors: Count,
     pub(crate) retries: Count,
+    /// Exchanges that stood in line, and how long. Unit: nanoseconds.
+    pub(crate) queued: Count,
+    pub(crate) queue_wait: Count,
     /// By [`Stay`].
     pub(crate) sessions: [Count; 3],
     pub(crate) latency: Latencies,
@@ -176,6 +179,10 @@ pub struct PoolTotals {
     pub errors: u64,
     /// Attempts made again.
     pub retries: u64,
+    /// Exchanges that had to wait for a backend with room.
+    pub queued: u64,
+    /// How long they waited in all. Unit: nanoseconds.
+    pub queue_wait: u64,
     /// Answers of a sticky pool to clients that stayed with their backend, that had none yet, and that left one for another.
     pub sessions: [u64; 3],
     /// Sum of all latencies. Unit: nanoseconds.
@@ -191,6 +198,8 @@ impl PoolTotals {
             total.exchanges += cell.exchanges.get();
             total.errors += cell.errors.get();
             total.retries += cell.retries.get();
+            total.queued += cell.queued.get();
+            total.queue_wait += cell.queue_wait.get();
             for (sum, count) in total.sessions.iter_mut().zip(&cell.sessions) {
                 *sum += count.get();
             }

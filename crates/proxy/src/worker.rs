@@ -65,15 +65,16 @@ pub(crate) struct Seat {
 pub(crate) struct Local {
     pub(crate) plan: Arc<Plan>,
     pub(crate) pools: Vec<LocalPool>,
+    pub(crate) timers: Rc<Timers>,
 }
 
 impl Local {
-    fn new(plan: Arc<Plan>, before: Option<&Self>) -> Self {
+    fn new(plan: Arc<Plan>, before: Option<&Self>, timers: Rc<Timers>) -> Self {
         let pools = plan.pools.iter().map(|pool| {
             let before = before.and_then(|before| before.pools.iter().find(|local| local.pool.name == pool.name));
             LocalPool::new(pool.clone(), before)
         });
-        Self { pools: pools.collect(), plan }
+        Self { pools: pools.collect(), plan, timers }
     }
 }
 
@@ -155,7 +156,7 @@ impl Worker {
 
     fn publish(&self, plan: Arc<Plan>) {
         let before = self.local.borrow().clone();
-        *self.local.borrow_mut() = Some(Rc::new(Local::new(plan.clone(), before.as_deref())));
+        *self.local.borrow_mut() = Some(Rc::new(Local::new(plan.clone(), before.as_deref(), self.timers.clone())));
         for (address, gate) in &*self.gates.borrow() {
             if let Some(listener) = plan.listener(*address) {
                 *gate.listener.borrow_mut() = listener.clone();

@@ -2,6 +2,8 @@
 
 mod ewma;
 mod histogram;
+mod quantile;
 
 pub use ewma::Ewma;
 pub use histogram::{BUCKETS, Histogram, bucket_of, value_of};
+pub use quantile::Quantile;

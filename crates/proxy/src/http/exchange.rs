@@ -15,8 +15,10 @@ use policy::retry::{Attempted, Failure, Verdict};
 use wire::h1::path::{Normal, normalise};
 use wire::h1::{Body, Framing, Progress, Version};
 
+use super::claim::InFlight;
 use super::h1::Connection;
 use super::head::Connection as Fate;
+use super::pause::retry_after;
 use super::reply::{ALLOW, Form, Reply, error_fields};
 use crate::buffer::{Buffer, STEP};
 use crate::error::Reason;
@@ -117,31 +119,6 @@ pub(crate) struct Place {
     pub(crate) backend: usize,
 }
 
-/// Counts an attempt at a backend until it is dropped.
-pub(super) struct InFlight {
-    local: Rc<Local>,
-    at: Place,
-}
-
-impl InFlight {
-    /// Counts an attempt if the backend may have one more.
-    fn claim(local: &Rc<Local>, at: Place) -> Option<Self> {
-        let backend = local.backend(at);
-        backend.state.begin_within(backend.max_connections).then(|| Self { local: local.clone(), at })
-    }
-
-    fn new(local: &Rc<Local>, at: Place) -> Self {
-        local.backend(at).state.begin();
-        Self { local: local.clone(), at }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.local.backend(self.at).state.end();
-    }
-}
-
 impl Local {
     pub(crate) fn backend(&self, at: Place) -> &Backend {
         &self.pools[at.pool].pool.backends[at.backend]
@@ -185,6 +162,12 @@ pub(super) struct Exchange<'c> {
     pub(super) at: Option<Place>,
     /// Where the client was before, in a pool that is sticky.
     pub(super) session: Session,
+    /// Seconds after which a client that had to be turned away may find a place.
+    pub(super) retry_after: Option<u32>,
+    /// The request may be sent again: idempotent, and all of it held.
+    pub(super) repeatable: bool,
+    /// How long a backend may take for the head of its answer.
+    pub(super) response: Nanos,
     attempts: u8,
     /// What the client was told, 0 if nothing.
     pub(super) status: u16,
@@ -209,6 +192,9 @@ impl<'c> Exchange<'c> {
             body_pumped: false,
             at: None,
             session: Session::default(),
+            retry_after: None,
+            repeatable: false,
+            response: 0,
             attempts: 0,
             status: 0,
             reason: None,
@@ -349,23 +335,28 @@ impl<'c> Exchange<'c> {
             Ok(held) => held,
             Err(reason) => return self.fail(reason).await,
         };
+        self.repeatable = idempotent && body_held;
+        self.response = match target.attempt_timeout {
+            Some(limit) if self.repeatable => limit.min(route.response),
+            _ => route.response,
+        };
         self.conn.scratch.tried.clear();
         let mut so_far = Attempted { idempotent, body_held, deadline: Some(self.deadline), ..Attempted::default() };
         let mut last = None;
         loop {
-            let backend = match self.pick(local_pool, key, last) {
-                Ok(backend) => backend,
+            let mut in_flight = match self.place(pool, route, key, last).await {
+                Ok(in_flight) => in_flight,
                 Err(reason) => return self.fail(reason).await,
             };
-            let at = Place { pool, backend };
-            // Another worker took the last place since: the next pick sees that.
-            let Some(mut in_flight) = InFlight::claim(&local, at) else { continue };
+            let at = in_flight.at();
             self.at = Some(at);
-            self.conn.scratch.tried.push(backend as u16);
+            self.conn.scratch.tried.push(at.backend as u16);
             let mut fresh = false;
+            let failed;
             loop {
                 let trouble = match self.attempt(local_pool, at, route, fresh, in_flight).await {
                     Ok(up) if self.is_to_repeat(local_pool, &up, &mut so_far) => {
+                        failed = Failure::Status(self.conn.scratch.answer.status);
                         self.conn.worker.buffers.give(up.buffer);
                         last = None;
                         break;
@@ -377,13 +368,14 @@ impl<'c> Exchange<'c> {
                     Trouble::Final(reason) => return self.fail(reason).await,
                     Trouble::Upstream(failure, reason) => (failure, reason),
                 };
+                so_far.retry_after = None;
                 match self.judge(local_pool, failure, &mut so_far) {
                     Verdict::SameBackendFresh => {
                         fresh = true;
-                        in_flight = InFlight::new(&local, at);
+                        in_flight = InFlight::again(&local, at);
                     }
                     Verdict::OtherBackend => {
-                        last = Some(reason);
+                        (failed, last) = (failure, Some(reason));
                         break;
                     }
                     Verdict::GiveUp(_) => return self.fail(reason).await,
@@ -392,29 +384,26 @@ impl<'c> Exchange<'c> {
             }
             self.rewind();
             target.state.cells[self.conn.worker.id].retries.add(1);
+            if let Err(reason) = self.pause(local_pool, failed, &so_far).await {
+                return self.fail(reason).await;
+            }
         }
     }
 
     /// The next backend; where all have been tried after an answer that failed, any of them again.
-    fn pick(&mut self, pool: &LocalPool, key: u64, last: Option<Reason>) -> Result<usize, Reason> {
+    pub(super) fn pick(&mut self, pool: &LocalPool, key: u64, last: Option<Reason>) -> Result<usize, Nobody> {
         let now = self.now();
         let mut rng = self.conn.worker.rng.borrow_mut();
         let tried = &mut self.conn.scratch.tried;
-        if let Some(at) = self.session.backend.and_then(|at| pool.stuck(at, tried, now)) {
-            return Ok(at);
+        if let Some(stuck) = self.session.backend.and_then(|at| pool.stuck(at, tried, now)) {
+            return stuck;
         }
-        let picked = pool.pick(key, tried, now, &mut rng).or_else(|nobody| {
+        pool.pick(key, tried, now, &mut rng).or_else(|nobody| {
             if nobody == Nobody::Untried && !matches!(last, Some(Reason::ConnectFailed | Reason::ConnectTimeout)) {
                 tried.clear();
                 return pool.pick(key, tried, now, &mut rng);
             }
             Err(nobody)
-        });
-        picked.map_err(|nobody| match (last, nobody) {
-            (Some(reason), _) => reason,
-            (None, Nobody::Healthy) => Reason::NoHealthyBackend,
-            (None, Nobody::Free) => Reason::QueueFull,
-            (None, Nobody::Untried) => Reason::ConnectFailed,
         })
     }
 
@@ -433,6 +422,7 @@ impl<'c> Exchange<'c> {
             return false;
         }
         so_far.answer_started = up.interim > 0;
+        so_far.retry_after = retry_after(&self.conn.scratch.answer, up.buffer.held());
         self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend
     }
 
@@ -508,7 +498,7 @@ impl<'c> Exchange<'c> {
         self.conn.scratch.up.begun = false;
         let stream = match kept {
             Some(stream) => stream,
-            None => self.dial(backend, route.connect).await?,
+            None => self.dial(backend, route.connect.min(self.response)).await?,
         };
         let buffer = self.conn.worker.buffers.take().map_err(|e| {
             tracing::error!("no memory for an exchange: {e}");
@@ -519,7 +509,7 @@ impl<'c> Exchange<'c> {
         self.start_request(backend, route);
         #[cfg(test)]
         assert!(self.asked().path != PANICS.as_bytes(), "a panic that was asked for");
-        match self.hear(&mut up, route).await {
+        match self.hear(&mut up).await {
             Ok(()) => Ok(up),
             Err(trouble) => {
                 self.conn.worker.buffers.give(up.buffer);
@@ -571,7 +561,10 @@ impl<'c> Exchange<'c> {
             self.status = reason.status();
             return After::Gone;
         }
-        self.fail_with(reason, reason.status(), b"").await
+        match self.retry_after {
+            Some(seconds) => self.fail_with(reason, reason.status(), format!("Retry-After: {seconds}\r\n").as_bytes()).await,
+            None => self.fail_with(reason, reason.status(), b"").await,
+        }
     }
 
     /// As [`Self::fail`], with a status and fields of its own. A `Retry-After` among them stands in place of the reason's.

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use policy::Nanos;
 use policy::route::Router;
 
+pub(crate) use pool::Queue;
 pub use pool::{Backend, Pool};
 
 use crate::board::Board;

@@ -59,7 +59,9 @@ impl LocalPool {
     /// Whether somebody is left who could take an attempt and has not been tried.
     pub(crate) fn has_untried(&self, tried: &[u16]) -> bool {
         let untried = |i: usize| !tried.contains(&(i as u16));
-        self.pool.backends.iter().enumerate().any(|(i, backend)| untried(i) && backend.is_usable() && !is_full(backend))
+        // One that is full is there for those who wait in line.
+        let has_room = |backend: &Backend| self.pool.queue.is_some() || !is_full(backend);
+        self.pool.backends.iter().enumerate().any(|(i, backend)| untried(i) && backend.is_usable() && has_room(backend))
     }
 
     fn idle_of(&self, backend: &Backend) -> Option<Rc<Idle>> {
@@ -84,11 +86,23 @@ impl LocalPool {
         Err(self.why_nobody(tried))
     }
 
-    /// The backend that a client was with before, unless it is down or has been tried. One that drains keeps its sessions.
-    pub(crate) fn stuck(&self, at: usize, tried: &[u16], now: Nanos) -> Option<usize> {
+    /// The backend that a client was with before, unless it is down or has been tried. One that drains keeps its sessions; one that is
+    /// full is waited for, where there is a line.
+    pub(crate) fn stuck(&self, at: usize, tried: &[u16], now: Nanos) -> Option<Result<usize, Nobody>> {
         let backend = &self.pool.backends[at];
-        let is_there = backend.state.health() != Health::Down && !backend.state.is_suspect(now) && !is_full(backend);
-        (is_there && !tried.contains(&(at as u16))).then_some(at)
+        if tried.contains(&(at as u16)) || backend.state.health() == Health::Down || backend.state.is_suspect(now) {
+            return None;
+        }
+        match (is_full(backend), &self.pool.queue) {
+            (false, _) => Some(Ok(at)),
+            (true, Some(_)) => Some(Err(Nobody::Free)),
+            (true, None) => None,
+        }
+    }
+
+    /// When time alone may change who is picked.
+    pub(crate) fn valid_until(&self) -> Nanos {
+        self.valid_until.get()
     }
 
     fn why_nobody(&self, tried: &[u16]) -> Nobody {

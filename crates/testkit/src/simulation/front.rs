@@ -40,7 +40,7 @@ impl Retries {
         match self {
             Self::Off => Retry { attempts: 0, ..Retry::default() },
             Self::Budgeted => Retry { on, ..Retry::default() },
-            Self::Naive => Retry { attempts: 3, on, budget: endless },
+            Self::Naive => Retry { attempts: 3, on, budget: endless, ..Retry::default() },
         }
     }
 }

@@ -139,7 +139,7 @@ fn a_backend_that_drains_keeps_its_sessions_and_one_that_is_down_does_not() {
     let pool = LocalPool::new(pool("\"round_robin\""), None);
     let state = &pool.pool.backends[1].state;
     state.set_draining(true);
-    assert_eq!(pool.stuck(1, &[], 0), Some(1));
+    assert_eq!(pool.stuck(1, &[], 0), Some(Ok(1)));
     assert!((0..20).all(|_| pool.pick(0, &[], 0, &mut fastrand::Rng::with_seed(1)) != Ok(1)));
     assert_eq!(pool.stuck(1, &[1], 0), None);
     state.set_health(Health::Down, "refused");
