@@ -3,6 +3,7 @@
 mod backend;
 mod headers;
 mod health;
+mod hedge;
 mod key;
 mod listener;
 mod log;

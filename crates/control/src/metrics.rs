@@ -80,6 +80,10 @@ fn pools(page: &mut Page, pools: &[Arc<Pool>]) {
     totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.errors));
     let mut family = page.counter("evenkeel_pool_retries_total", "Attempts that a pool made again.");
     totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.retries));
+    let mut family = page.counter("evenkeel_pool_hedges_total", "Second attempts that a pool made beside a slow first one.");
+    totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.hedges));
+    let mut family = page.counter("evenkeel_pool_hedges_won_total", "Second attempts that answered before the first.");
+    totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.hedges_won));
     let queues = || totals.iter().filter(|(pool, ..)| pool.queue_length().is_some());
     let mut family = page.gauge("evenkeel_pool_queue_length", "Exchanges that wait for a backend with room.");
     queues().for_each(|(pool, labels, _)| _ = family.row(labels, pool.state.waiting()));

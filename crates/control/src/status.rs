@@ -163,6 +163,12 @@ pub struct PoolStatus {
     pub errors: u64,
     /// Attempts made again.
     pub retries: u64,
+    /// Second attempts made beside a slow first one.
+    #[serde(default)]
+    pub hedges: u64,
+    /// Of these, that answered first.
+    #[serde(default)]
+    pub hedges_won: u64,
     /// The line before its backends; `None` where nobody waits.
     #[serde(default)]
     pub queue: Option<QueueStatus>,
@@ -352,6 +358,8 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
         exchanges: totals.exchanges,
         errors: totals.errors,
         retries: totals.retries,
+        hedges: totals.hedges,
+        hedges_won: totals.hedges_won,
         queue: pool.queue_length().map(|length| QueueStatus {
             waiting: pool.state.waiting(),
             length,

@@ -14,7 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 
 /// Answers after so long.
 fn slow(name: &str, after: Duration) -> Recording {
-    Recording::with(name, Script(vec![Step::ReadRequest, Step::Pause(after), Step::Answer(Answer::Json)]))
+    Recording::with(name, Script(vec![Step::ReadRequest, Step::Pause(after), Step::Respond(Answer::Json)]))
 }
 
 fn start(backends: &[&Recording], pool: &str) -> Evenkeel {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use policy::measure::Ewma;
+use policy::measure::{Ewma, Quantile};
 use policy::retry::{Budget, BudgetParams};
 use policy::sticky::Table;
 use policy::{Key, Nanos};
@@ -325,6 +325,7 @@ pub struct Board {
     pools: Mutex<HashMap<String, Arc<PoolState>>>,
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
+    latencies: Mutex<HashMap<(String, u16), Arc<Quantile>>>,
 }
 
 impl Board {
@@ -332,7 +333,14 @@ impl Board {
     pub fn new(workers: usize) -> Self {
         let mut key = [0; 32];
         let sticky_key = aws_lc_rs::rand::fill(&mut key).is_ok().then_some(StickyKey(key));
-        Self { workers, sticky_key, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
+        Self {
+            workers,
+            sticky_key,
+            pools: Mutex::default(),
+            backends: Mutex::default(),
+            listeners: Mutex::default(),
+            latencies: Mutex::default(),
+        }
     }
 
     /// The secret of this process, the same over all reloads.
@@ -348,6 +356,11 @@ impl Board {
     /// The count of open connections of the listener of this name.
     pub(crate) fn listener(&self, name: &str) -> Arc<AtomicU32> {
         lock(&self.listeners).entry(name.to_owned()).or_default().clone()
+    }
+
+    /// What so many in a thousand of the attempts of the route of this name take.
+    pub(crate) fn latency_of(&self, route: &str, permille: u16) -> Arc<Quantile> {
+        lock(&self.latencies).entry((route.to_owned(), permille)).or_default().clone()
     }
 
     /// The state of this backend of the pool, new if there was none.

@@ -50,6 +50,9 @@ pub(crate) struct PoolCells {
     /// Exchanges that stood in line, and how long. Unit: nanoseconds.
     pub(crate) queued: Count,
     pub(crate) queue_wait: Count,
+    /// Second attempts beside a slow first one, and how many of them won.
+    pub(crate) hedges: Count,
+    pub(crate) hedges_won: Count,
     /// By [`Stay`].
     pub(crate) sessions: [Count; 3],
     pub(crate) latency: Latencies,
@@ -183,6 +186,10 @@ pub struct PoolTotals {
     pub queued: u64,
     /// How long they waited in all. Unit: nanoseconds.
     pub queue_wait: u64,
+    /// Second attempts made beside a slow first one.
+    pub hedges: u64,
+    /// Of these, that answered first.
+    pub hedges_won: u64,
     /// Answers of a sticky pool to clients that stayed with their backend, that had none yet, and that left one for another.
     pub sessions: [u64; 3],
     /// Sum of all latencies. Unit: nanoseconds.
@@ -199,6 +206,8 @@ impl PoolTotals {
             total.errors += cell.errors.get();
             total.retries += cell.retries.get();
             total.queued += cell.queued.get();
+            total.hedges += cell.hedges.get();
+            total.hedges_won += cell.hedges_won.get();
             total.queue_wait += cell.queue_wait.get();
             for (sum, count) in total.sessions.iter_mut().zip(&cell.sessions) {
                 *sum += count.get();

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::{headers, legal_name, pattern};
+use super::{headers, hedge, legal_name, pattern};
 use crate::doc::{Doc, Section, Text, Value};
 use crate::keys;
 use crate::model::{Action, HeaderEdits, Part, Route, Template, Timeouts, Total, Variable};
@@ -53,9 +53,10 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
     let request_headers = headers::edits(section, "request_headers");
     let response_headers = headers::edits(section, "response_headers");
     let log = section.flag("log");
+    let hedge = hedge::read(section);
     let action = action(section, pools)?;
     if !matches!(action, Action::Pool(_)) {
-        for key in ["timeout", "request_headers"] {
+        for key in ["timeout", "request_headers", "hedge"] {
             if let Some(value) = section.get(key) {
                 section.doc.warn(value.key_span(), format!("`{key}` has no effect here: nothing goes upstream"), "take it out");
             }
@@ -68,6 +69,7 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
         timeout,
         request_headers,
         response_headers,
+        hedge,
         log,
     })
 }
@@ -81,6 +83,7 @@ pub(crate) fn catch_all(doc: &Doc<'_>, name: &str) -> Route {
         timeout: timeouts(&Section::absent(doc, &keys::TIMEOUT)),
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
+        hedge: None,
         log: true,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policy::route::Rule;
 
-use super::Template;
+use super::{Hedge, Template};
 
 /// Which exchanges, and what becomes of them.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to every answer before it goes downstream, our own included.
     pub response_headers: HeaderEdits,
+    /// When a second attempt is made beside a slow first one; `None` is never.
+    pub hedge: Option<Hedge>,
     /// Whether its exchanges are in the access log. Default: true.
     pub log: bool,
 }

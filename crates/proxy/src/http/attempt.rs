@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use net::Stream;
 use policy::Nanos;
 use policy::retry::Failure;
-use wire::h1::{Body, Limits, Status, Version};
+use wire::h1::{Body, Limits, Method, Response, Status, Version};
 
 use super::exchange::{Exchange, Trouble, Upstream};
 use super::forward::{Broken, Waiting};
@@ -72,11 +72,15 @@ impl Exchange<'_> {
     }
 
     /// Sends the request and reads the head of the final answer; interim ones are passed on.
-    pub(super) async fn hear(&mut self, up: &mut Upstream) -> Result<(), Trouble> {
+    ///
+    /// With `has_head` the first head is there already.
+    pub(super) async fn hear(&mut self, up: &mut Upstream, mut has_head: bool) -> Result<(), Trouble> {
         let mut pace = Pace::new(up.begun, 0);
         self.arm(up.begun + self.response);
         loop {
-            poll_fn(|cx| self.poll_head(up, &mut pace, cx)).await?;
+            if !std::mem::take(&mut has_head) {
+                poll_fn(|cx| self.poll_head(up, &mut pace, cx)).await?;
+            }
             let answer = &self.conn.scratch.answer;
             if !(100..200).contains(&answer.status) || answer.status == 101 {
                 return Ok(());
@@ -103,28 +107,13 @@ impl Exchange<'_> {
     }
 
     /// Moves the request on and reads the answer until its head is whole.
-    fn poll_head(&mut self, up: &mut Upstream, pace: &mut Pace, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
+    pub(super) fn poll_head(&mut self, up: &mut Upstream, pace: &mut Pace, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
         if !self.conn.scratch.up.is_done() && !up.deaf {
             self.send(up, pace, cx)?;
         }
-        loop {
-            if up.unparsed {
-                up.unparsed = false;
-                let scratch = &mut *self.conn.scratch;
-                match scratch.answer.parse(up.buffer.held(), &mut up.progress, &Limits::DEFAULT, scratch.head.method) {
-                    Ok(Status::Complete) => return Poll::Ready(Ok(())),
-                    Ok(Status::Partial) => {}
-                    Err(_) => return Poll::Ready(Err(malformed())),
-                }
-            }
-            match up.stream.poll_read(cx, up.buffer.space_for_head()) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(closed(up))),
-                Poll::Ready(Ok(n)) => {
-                    up.buffer.filled(n);
-                    up.unparsed = true;
-                }
-                Poll::Pending => break,
-            }
+        let scratch = &mut *self.conn.scratch;
+        if let Poll::Ready(heard) = poll_answer(up, &mut scratch.answer, scratch.head.method, cx) {
+            return Poll::Ready(heard);
         }
         // Before a byte is written the attempt may be repeated from the body as it stands in the buffer, which reading on would move.
         let pump = &self.conn.scratch.up;
@@ -310,8 +299,35 @@ impl Exchange<'_> {
     }
 }
 
+/// Reads until the head of an answer is whole.
+pub(super) fn poll_answer(
+    up: &mut Upstream,
+    answer: &mut Response,
+    method: Method,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Trouble>> {
+    loop {
+        if up.unparsed {
+            up.unparsed = false;
+            match answer.parse(up.buffer.held(), &mut up.progress, &Limits::DEFAULT, method) {
+                Ok(Status::Complete) => return Poll::Ready(Ok(())),
+                Ok(Status::Partial) => {}
+                Err(_) => return Poll::Ready(Err(malformed())),
+            }
+        }
+        match up.stream.poll_read(cx, up.buffer.space_for_head()) {
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(closed(up))),
+            Poll::Ready(Ok(n)) => {
+                up.buffer.filled(n);
+                up.unparsed = true;
+            }
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+}
+
 /// What a connect that failed means. Having no descriptor left for it says nothing about the backend, so no backend is suspected.
-fn not_connected(e: &io::Error, backend: &str) -> Trouble {
+pub(super) fn not_connected(e: &io::Error, backend: &str) -> Trouble {
     if net::is_out_of_descriptors(e) {
         tracing::warn!("can't connect to {backend}: {e}");
         return Trouble::Final(Reason::Internal);

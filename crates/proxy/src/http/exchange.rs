@@ -92,7 +92,7 @@ pub(crate) struct Upstream {
     /// It takes nothing more of the request; an answer may still come.
     pub(super) deaf: bool,
     pub(super) begun: Nanos,
-    _in_flight: InFlight,
+    pub(super) in_flight: InFlight,
 }
 
 impl Upstream {
@@ -107,8 +107,14 @@ impl Upstream {
             reused,
             deaf: false,
             begun,
-            _in_flight: in_flight,
+            in_flight,
         }
+    }
+}
+
+impl Upstream {
+    pub(super) fn at(&self) -> Place {
+        self.in_flight.at()
     }
 }
 
@@ -168,7 +174,7 @@ pub(super) struct Exchange<'c> {
     pub(super) repeatable: bool,
     /// How long a backend may take for the head of its answer.
     pub(super) response: Nanos,
-    attempts: u8,
+    pub(super) attempts: u8,
     /// What the client was told, 0 if nothing.
     pub(super) status: u16,
     pub(super) reason: Option<Reason>,
@@ -361,7 +367,10 @@ impl<'c> Exchange<'c> {
                         last = None;
                         break;
                     }
-                    Ok(up) => return self.deliver(up, at, route).await,
+                    Ok(up) => {
+                        let at = up.at();
+                        return self.deliver(up, at, route).await;
+                    }
                     Err(trouble) => trouble,
                 };
                 let (failure, reason) = match trouble {
@@ -408,7 +417,7 @@ impl<'c> Exchange<'c> {
     }
 
     /// What a consistent hash goes by; 0 for algorithms without a key.
-    fn key(&self, balance: &Balance, route: &Route) -> u64 {
+    pub(super) fn key(&self, balance: &Balance, route: &Route) -> u64 {
         let Balance::Hash(hash) = balance else { return 0 };
         let asked = self.asked();
         // Without the key there is nothing to be consistent about; the client's address spreads better than one fixed value.
@@ -509,7 +518,25 @@ impl<'c> Exchange<'c> {
         self.start_request(backend, route);
         #[cfg(test)]
         assert!(self.asked().path != PANICS.as_bytes(), "a panic that was asked for");
-        match self.hear(&mut up).await {
+        let heard = match self.hedge_due(pool, route, up.begun) {
+            None => {
+                let heard = self.hear(&mut up, false).await;
+                // Until enough is known to hedge by.
+                if route.hedge.is_some() && heard.is_ok() {
+                    route.note_latency(self.now().saturating_sub(up.begun));
+                }
+                heard
+            }
+            Some(due) => {
+                let (won, raced) = self.race(pool, route, up, due).await;
+                up = won;
+                match raced {
+                    Ok(()) => self.hear(&mut up, true).await,
+                    Err(trouble) => Err(trouble),
+                }
+            }
+        };
+        match heard {
             Ok(()) => Ok(up),
             Err(trouble) => {
                 self.conn.worker.buffers.give(up.buffer);

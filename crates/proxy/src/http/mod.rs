@@ -7,6 +7,7 @@ pub(crate) mod exchange;
 pub(crate) mod forward;
 pub(crate) mod h1;
 pub(crate) mod head;
+mod hedge;
 mod pause;
 mod queue;
 pub(crate) mod reply;

@@ -2,6 +2,7 @@
 
 mod chain;
 pub(crate) mod edits;
+mod hedge;
 mod pool;
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,7 @@ use crate::board::Board;
 use crate::buffer::STEP;
 use crate::filter::Filter;
 use edits::Edits;
+use hedge::Hedge;
 
 /// Gives the addresses a backend's name stands for now; empty while it has never been resolved.
 pub type Resolve<'a> = &'a dyn Fn(&str, u16) -> Vec<SocketAddr>;
@@ -81,7 +83,24 @@ pub(crate) struct Route {
     pub(crate) request: Edits,
     pub(crate) response_edits: Edits,
     pub(crate) filters: Box<[Filter]>,
+    pub(crate) hedge: Option<Hedge>,
     pub(crate) log: bool,
+}
+
+impl Route {
+    /// Takes note of how long an attempt took up to the head of its answer.
+    pub(crate) fn note_latency(&self, took: Nanos) {
+        if let Some(hedge) = &self.hedge {
+            hedge.observe(took);
+        }
+    }
+
+    /// Takes note of one that took longer than a second attempt waits.
+    pub(crate) fn note_late(&self) {
+        if let Some(hedge) = &self.hedge {
+            hedge.observe_above();
+        }
+    }
 }
 
 /// What becomes of an exchange.
@@ -100,7 +119,7 @@ impl Plan {
         Self {
             listeners: config.listeners.iter().map(|listener| Arc::new(compile_listener(listener, board))).collect(),
             router: Router::new(config.routes.iter().map(|route| route.rule.clone()).collect()),
-            routes: config.routes.iter().map(compile_route).collect(),
+            routes: config.routes.iter().map(|route| compile_route(route, board)).collect(),
             pools,
             access: (config.log.access != model::AccessTo::Off).then_some(config.log.format),
         }
@@ -135,7 +154,7 @@ fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     }
 }
 
-fn compile_route(route: &model::Route) -> Route {
+fn compile_route(route: &model::Route, board: &Board) -> Route {
     Route {
         name: route.name.clone(),
         action: match &route.action {
@@ -155,6 +174,7 @@ fn compile_route(route: &model::Route) -> Route {
         idle: nanos(route.timeout.idle),
         request: Edits::compile(&route.request_headers),
         response_edits: Edits::compile(&route.response_headers),
+        hedge: route.hedge.as_ref().map(|hedge| Hedge::compile(hedge, &route.name, board)),
         filters: chain::chain(route),
         log: route.log,
     }
