@@ -4,6 +4,7 @@
 //! ([`crate::schema`]) and the reference ([`crate::reference`]). A new key is one entry here and one line in `check` that reads
 //! it; a key that is served for the first time loses its `planned` and gains a kind.
 
+mod guard;
 mod listener;
 mod pool;
 mod queue;
@@ -13,6 +14,7 @@ mod sticky;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use guard::{BREAKER, PASSIVE};
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use queue::QUEUE;
@@ -201,6 +203,8 @@ pub(crate) const TABLES: &[&Table] = &[
     &HASH,
     &HEALTH,
     &RETRY,
+    &PASSIVE,
+    &BREAKER,
     &IDLE,
     &STICKY,
     &QUEUE,

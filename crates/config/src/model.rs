@@ -3,6 +3,7 @@
 //! A value of these types is legal and whole: names are resolved to indices, units to `Duration` and bytes, defaults are filled
 //! in. Only [`crate::load`], [`crate::parse`] and [`crate::short`] make one from text.
 
+mod guard;
 mod hedge;
 mod listener;
 mod pool;
@@ -17,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use guard::*;
 pub use hedge::*;
 pub use listener::*;
 pub use pool::*;

@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use policy::Nanos;
+use policy::breaker::{Breaker, State};
 use policy::measure::value_of;
 use proxy::stats::BackendTotals;
 use proxy::{Backend, Health, Pool};
@@ -109,6 +111,7 @@ fn pools(page: &mut Page, pools: &[Arc<Pool>]) {
 /// One backend with all that is shown of it.
 struct Row<'a> {
     pool: &'a str,
+    of: &'a Pool,
     address: String,
     backend: &'a Backend,
     totals: BackendTotals,
@@ -120,6 +123,7 @@ fn backends(page: &mut Page, control: &Shared, pools: &[Arc<Pool>]) {
     let rows: Vec<Row<'_>> = all
         .map(|(pool, backend)| Row {
             pool: &pool.name,
+            of: pool,
             address: backend.address.to_string(),
             backend,
             totals: backend.totals(),
@@ -133,8 +137,9 @@ fn backends(page: &mut Page, control: &Shared, pools: &[Arc<Pool>]) {
     page.gauge("evenkeel_backend_held_down", "1 while a backend passes its checks but is down because it flapped.").of(&rows, held);
     let draining = |row: &Row<'_>| f64::from(row.backend.state.is_draining());
     page.gauge("evenkeel_backend_draining", "1 while a backend takes no new exchanges.").of(&rows, draining);
-    let weight = |row: &Row<'_>| f64::from(row.backend.weight.get());
+    let weight = |row: &Row<'_>| f64::from(row.backend.weight_now().get());
     page.gauge("evenkeel_backend_weight", "A backend's share.").of(&rows, weight);
+    guards(page, &rows, pools, now);
     let in_flight = |row: &Row<'_>| f64::from(row.backend.state.in_flight());
     page.gauge("evenkeel_backend_in_flight", "Attempts that run now at a backend.").of(&rows, in_flight);
     let latency = |row: &Row<'_>| row.backend.state.latency(now) as f64 / 1e9;
@@ -156,6 +161,38 @@ fn backends(page: &mut Page, control: &Shared, pools: &[Arc<Pool>]) {
     for (row, facts) in rows.iter().filter_map(|row| Some((row, row.facts.as_ref()?))) {
         checks.row(&row.labels("result", "passed"), facts.passed).row(&row.labels("result", "failed"), facts.failed);
     }
+}
+
+/// What keeps backends out beside their health.
+fn guards(page: &mut Page, rows: &[Row<'_>], pools: &[Arc<Pool>], now: Nanos) {
+    let share = |row: &Row<'_>| f64::from(row.of.share_of(row.backend, now)) / 100.0;
+    page.gauge(
+        "evenkeel_backend_share_ratio",
+        "What a backend gets of its weight: less than 1 while it is degraded or starts slowly.",
+    )
+    .of(rows, share);
+    let ejected = |row: &Row<'_>| u8::from(row.backend.is_out(now));
+    page.gauge("evenkeel_backend_ejected", "1 while a backend is kept out because exchanges with it failed.").of(rows, ejected);
+    let ejections = |row: &Row<'_>| row.backend.state.outlier().ejections();
+    page.counter("evenkeel_backend_ejections_total", "Times a backend was ejected because exchanges with it failed.")
+        .of(rows, ejections);
+    let level = |breaker: &Breaker| match breaker.state(now) {
+        State::Closed => 0,
+        State::HalfOpen => 1,
+        State::Open => 2,
+    };
+    let guarded = || rows.iter().filter(|row| row.of.backend_breaker().is_some());
+    let whole = || pools.iter().filter(|pool| pool.pool_breaker().is_some());
+    let mut states = page
+        .gauge("evenkeel_breaker_state", "0 while a breaker is closed, 1 half-open, 2 open. Without a backend it is the pool's.");
+    guarded().for_each(|row| _ = states.row(&row.labels("", "")[..3], level(row.backend.state.breaker())));
+    whole().for_each(|pool| _ = states.row(&[("pool", &pool.name)], level(pool.state.breaker())));
+    let mut opened = page.counter("evenkeel_breaker_opened_total", "Times a breaker has opened.");
+    guarded().for_each(|row| _ = opened.row(&row.labels("", "")[..3], row.backend.state.breaker().times_opened()));
+    whole().for_each(|pool| _ = opened.row(&[("pool", &pool.name)], pool.state.breaker().times_opened()));
+    let mut open =
+        page.gauge("evenkeel_pool_failing_open", "1 while so few of a pool's backends are healthy that their health is ignored.");
+    pools.iter().for_each(|pool| _ = open.row(&[("pool", &pool.name)], u8::from(pool.is_failing_open(now))));
 }
 
 impl Row<'_> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use policy::Nanos;
+use policy::balance::Weight;
 use proxy::stats::PoolTotals;
 use proxy::{Backend, Pool};
 use serde::{Deserialize, Serialize};
@@ -172,6 +173,10 @@ pub struct PoolStatus {
     /// The line before its backends; `None` where nobody waits.
     #[serde(default)]
     pub queue: Option<QueueStatus>,
+    /// The breaker of the pool as a whole: `closed`, `open` or `half_open`; `None` without one.
+    pub breaker: Option<String>,
+    /// So few backends are healthy that their health is ignored.
+    pub failing_open: bool,
     /// How clients stay with their backends; `None` where they do not.
     #[serde(default)]
     pub sticky: Option<StickyStatus>,
@@ -249,10 +254,22 @@ pub struct BackendStatus {
     pub suspected: bool,
     /// Takes no new exchanges.
     pub draining: bool,
-    /// Its share.
+    /// Its share, as configured or as given at run time.
     pub weight: u16,
-    /// Serves only when no other does.
+    /// Serves only when no backend of a lower tier can.
+    pub tier: u8,
+    /// Is of a tier above 0.
     pub backup: bool,
+    /// Kept out of rotation because exchanges with it failed.
+    pub ejected: bool,
+    /// How often it was, since the start.
+    pub ejections: u64,
+    /// Its breaker: `closed`, `open` or `half_open`; `None` without one.
+    pub breaker: Option<String>,
+    /// The weight given at run time, where there is one.
+    pub run_time_weight: Option<u16>,
+    /// What it gets of its weight now, in percent: less while it is degraded or starts slowly.
+    pub share_percent: u8,
     /// Attempts that run now.
     pub in_flight: u32,
     /// Attempts made.
@@ -351,7 +368,7 @@ fn listeners(facts: &Facts) -> Vec<ListenerStatus> {
 fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>, now: Nanos) -> PoolStatus {
     let totals = pool.totals();
     let fault_of = |name: &str| faults.get(name.rsplit_once(':').map_or(name, |(host, _)| host)).cloned();
-    let backends: Vec<BackendStatus> = pool.backends.iter().map(|backend| backend_status(control, backend, now)).collect();
+    let backends: Vec<BackendStatus> = pool.backends.iter().map(|backend| backend_status(control, pool, backend, now)).collect();
     let authorities = pool.backends.iter().map(|backend| &backend.authority);
     PoolStatus {
         name: pool.name.clone(),
@@ -366,6 +383,8 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
             waited: totals.queued,
             mean_wait_ms: totals.queue_wait as f64 / 1e6 / totals.queued.max(1) as f64,
         }),
+        breaker: pool.pool_breaker().map(|_| pool.state.breaker().state(now).word().to_owned()),
+        failing_open: pool.is_failing_open(now),
         sticky: pool.is_sticky().then(|| {
             let [kept, begun, moved] = totals.sessions;
             StickyStatus { kept, begun, moved, remembered: pool.sessions(now) }
@@ -378,7 +397,7 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
     }
 }
 
-fn backend_status(control: &Shared, backend: &Backend, now: Nanos) -> BackendStatus {
+fn backend_status(control: &Shared, pool: &Pool, backend: &Backend, now: Nanos) -> BackendStatus {
     let state = &backend.state;
     let totals = backend.totals();
     let facts = control.checks.facts(&state.identity);
@@ -391,8 +410,14 @@ fn backend_status(control: &Shared, backend: &Backend, now: Nanos) -> BackendSta
         held_down: facts.as_ref().is_some_and(|facts| facts.is_held_down),
         suspected: state.suspect_until() > now,
         draining: state.is_draining(),
-        weight: backend.weight.get(),
-        backup: backend.backup,
+        weight: backend.weight_now().get(),
+        tier: backend.tier,
+        backup: backend.tier > 0,
+        ejected: backend.is_out(now),
+        ejections: state.outlier().ejections(),
+        breaker: pool.backend_breaker().map(|_| state.breaker().state(now).word().to_owned()),
+        run_time_weight: state.weight().map(Weight::get),
+        share_percent: pool.share_of(backend, now),
         in_flight: state.in_flight(),
         attempts: totals.attempts,
         failures: totals.failures,

@@ -90,6 +90,12 @@ fn render_pool(pool: &PoolStatus) -> String {
         pool.latency_ms.p50,
         pool.latency_ms.p99,
     );
+    if let Some(breaker) = pool.breaker.as_deref().filter(|breaker| *breaker != "closed") {
+        out.push_str(&format!("the breaker of the pool is {}\n", breaker.replace('_', "-")));
+    }
+    if pool.failing_open {
+        out.push_str("too few backends are healthy: health is ignored\n");
+    }
     let rows: Vec<Vec<String>> = pool.backends.iter().map(row).collect();
     out.push_str(&table(
         &["backend", "address", "health", "weight", "in flight", "requests", "failed", "5xx", "latency", "last check"],
@@ -122,7 +128,11 @@ fn row(backend: &BackendStatus) -> Vec<String> {
         backend.name.clone(),
         backend.address.clone(),
         health(backend),
-        backend.weight.to_string(),
+        if backend.share_percent < 100 {
+            format!("{} ({} %)", backend.weight, backend.share_percent)
+        } else {
+            backend.weight.to_string()
+        },
         backend.in_flight.to_string(),
         backend.attempts.to_string(),
         backend.failures.to_string(),
@@ -134,10 +144,22 @@ fn row(backend: &BackendStatus) -> Vec<String> {
 
 /// What keeps it from traffic goes before what its checks say.
 fn health(backend: &BackendStatus) -> String {
-    let kept_out = [(backend.draining, "draining"), (backend.held_down, "held down"), (backend.suspected, "suspected")];
+    let breaker = backend.breaker.as_deref();
+    let kept_out = [
+        (backend.draining, "draining"),
+        (backend.held_down, "held down"),
+        (breaker == Some("open"), "breaker open"),
+        (backend.ejected && backend.health != "down", "ejected"),
+        (backend.suspected, "suspected"),
+        (breaker == Some("half_open"), "breaker half-open"),
+    ];
     let kept_out = kept_out.into_iter().find_map(|(holds, word)| holds.then(|| word.to_owned()));
     let health = kept_out.unwrap_or_else(|| backend.health.clone());
-    if backend.backup { format!("{health} (backup)") } else { health }
+    match backend.tier {
+        0 => health,
+        1 => format!("{health} (backup)"),
+        tier => format!("{health} (tier {tier})"),
+    }
 }
 
 /// "3 d 4 h", "4 h 5 min", "5 min 6 s", "6 s".

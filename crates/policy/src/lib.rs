@@ -5,11 +5,13 @@
 //! property-tested, simulated over hours in milliseconds, and run by many workers that must agree.
 
 pub mod balance;
+pub mod breaker;
 pub mod expression;
 pub mod health;
 mod key;
 pub mod limit;
 pub mod measure;
+pub mod outlier;
 pub mod queue;
 pub mod retry;
 pub mod route;

@@ -3,6 +3,8 @@
 //! Control writes health and drain, workers write in-flight and suspicion; a change that alters who may be picked moves the
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
+mod guard;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use policy::breaker::Breaker;
 use policy::measure::{Ewma, Quantile};
 use policy::retry::{Budget, BudgetParams};
 use policy::sticky::Table;
@@ -18,6 +21,7 @@ use tokio::sync::Notify;
 
 use crate::stats::{BackendCells, PoolCells};
 use crate::upstream::queue::Line;
+use guard::Guarded;
 
 /// A value on cache lines of its own, for what several cores write.
 #[derive(Debug, Default)]
@@ -66,6 +70,9 @@ pub struct PoolState {
     cursor: Padded<AtomicUsize>,
     budget: Mutex<Option<(BudgetParams, Arc<Budget>)>>,
     pub(crate) cells: Box<[PoolCells]>,
+    breaker: Breaker,
+    /// A Plan has gone by it: a backend that is new to it joins others that serve.
+    serves: AtomicBool,
     /// Told when a worker suspects a backend, so that the health check looks at once.
     suspicion: Notify,
     sessions: Mutex<Option<(SessionTerms, Arc<Table>)>>,
@@ -81,10 +88,21 @@ impl PoolState {
             cursor: Padded::default(),
             budget: Mutex::default(),
             cells: (0..workers).map(|_| PoolCells::default()).collect(),
+            breaker: Breaker::default(),
+            serves: AtomicBool::new(false),
             suspicion: Notify::new(),
             sessions: Mutex::default(),
             line: Line::default(),
         }
+    }
+
+    /// The breaker of the pool as a whole; says nothing where it has none.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    pub(crate) fn set_serving(&self) {
+        self.serves.store(true, SeqCst);
     }
 
     /// Moves whenever who may be picked has changed.
@@ -92,7 +110,7 @@ impl PoolState {
         self.epoch.load(SeqCst)
     }
 
-    fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.epoch.fetch_add(1, SeqCst);
         self.line.poke();
     }
@@ -152,6 +170,7 @@ pub struct BackendState {
     suspect_until: AtomicU64,
     draining: AtomicBool,
     degraded: AtomicBool,
+    guarded: Guarded,
     in_flight: Padded<AtomicU32>,
     latency: Padded<AtomicU64>,
     pub(crate) cells: Box<[BackendCells]>,
@@ -168,6 +187,7 @@ impl BackendState {
             suspect_until: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             degraded: AtomicBool::new(false),
+            guarded: Guarded::default(),
             in_flight: Padded::default(),
             latency: Padded::default(),
             cells: (0..workers).map(|_| BackendCells::default()).collect(),
@@ -192,6 +212,9 @@ impl BackendState {
             Health::Down => 2,
         };
         let before = self.health.swap(word, SeqCst);
+        if before == 2 && health == Health::Up {
+            self.come_back();
+        }
         let suspected = health != Health::Down && self.suspect_until.swap(0, SeqCst) != 0;
         if before != word || suspected {
             self.pool.changed();
@@ -219,6 +242,11 @@ impl BackendState {
 
     pub(crate) fn is_suspect(&self, now: Nanos) -> bool {
         self.suspect_until() > now
+    }
+
+    /// Whether those who wait in line do not want it now.
+    fn is_out_of_turn(&self, now: Nanos) -> bool {
+        self.is_suspect(now) || self.outlier().is_ejected(now) || self.breaker().open_until() > now
     }
 
     /// Ends a suspicion whose time is over, so that the next one is news again.
@@ -277,13 +305,18 @@ impl BackendState {
         let line = &self.pool.line;
         loop {
             let joins = line.joins();
-            let may_pass_on =
-                line.waiting() > 0 && self.in_flight() <= most && self.health() != Health::Down && !self.is_suspect(now());
-            if may_pass_on && line.hand_on(self, most, now()) {
+            let is_waited_for = line.waiting() > 0;
+            let is_wanted =
+                is_waited_for && self.in_flight() <= most && self.health() != Health::Down && !self.is_out_of_turn(now());
+            if is_wanted && line.hand_on(self, most, now()) {
                 return;
             }
             self.end();
             fence(SeqCst);
+            if is_waited_for && !is_wanted {
+                // It may be the last resort of those who look.
+                line.poke();
+            }
             // Who joined since looked before there was this place.
             if line.joins() == joins || !self.begin_within(most) {
                 return;
@@ -368,7 +401,13 @@ impl Board {
         let identity = format!("{}/{address}", pool.name);
         lock(&self.backends)
             .entry(identity)
-            .or_insert_with_key(|identity| Arc::new(BackendState::new(pool.clone(), identity.clone(), address, self.workers)))
+            .or_insert_with_key(|identity| {
+                let state = BackendState::new(pool.clone(), identity.clone(), address, self.workers);
+                if pool.serves.load(SeqCst) {
+                    state.begin_slowly();
+                }
+                Arc::new(state)
+            })
             .clone()
     }
 

@@ -5,9 +5,11 @@ use std::task::{Context, Poll};
 
 use policy::Nanos;
 use policy::balance::Balance;
+use policy::retry::Failure;
 use wire::h1::{Body, Method, Name, ResponseFraming, Upgrade, Version};
 
 use super::attempt::Pace;
+use super::claim::Said;
 use super::exchange::{After, Exchange, Place, Trouble, Upstream};
 use super::forward::{Broken, Waiting};
 use super::h1::WRITE_STALL;
@@ -45,7 +47,7 @@ impl Exchange<'_> {
         self.conn.worker.cells.bytes_out.add(self.bytes);
         self.conn.worker.cells.bytes_in.add(self.conn.scratch.up.moved);
         match cut {
-            Cut::None => {}
+            Cut::None => up.in_flight.ended_well(|| self.now()),
             Cut::Client => {
                 self.reason = Some(Reason::ClientGone);
                 self.conn.worker.buffers.give(up.buffer);
@@ -53,6 +55,8 @@ impl Exchange<'_> {
             }
             Cut::Upstream(reason) => {
                 self.reason = Some(reason);
+                let failure = if reason == Reason::UpstreamTruncated { Failure::Reset } else { Failure::ResponseTimeout };
+                up.in_flight.broke_off(failure, self.now());
                 self.conn.worker.buffers.give(up.buffer);
                 if ends == Ends::Close {
                     // Only a reset tells an HTTP/1.0 client that this was not the end.
@@ -77,6 +81,7 @@ impl Exchange<'_> {
         if let Some(class) = state.cells[self.conn.worker.id].answers.get(usize::from(status / 100).wrapping_sub(1)) {
             class.add(1);
         }
+        up.in_flight.note(Said::Answer(status), now.saturating_sub(up.begun), || now);
         if pool.balance == Balance::LeastResponseTime {
             state.observe_latency(now.saturating_sub(up.begun), now);
         }
@@ -202,9 +207,11 @@ impl Exchange<'_> {
     /// Opens the tunnel, if the client asked for a WebSocket and the backend's 101 is the answer to that (B3).
     async fn upgrade(&mut self, mut up: Upstream, route: &Route) -> After {
         if !self.is_asked_for(&up) {
+            up.in_flight.broke_off(Failure::Malformed, self.now());
             self.conn.worker.buffers.give(up.buffer);
             return self.fail(Reason::UpstreamMalformed).await;
         }
+        up.in_flight.ended_well(|| self.now());
         let conn = &mut *self.conn;
         let scratch = &mut *conn.scratch;
         scratch.down.start(Body::Empty, false, 0);

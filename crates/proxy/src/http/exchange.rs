@@ -15,7 +15,7 @@ use policy::retry::{Attempted, Failure, Verdict};
 use wire::h1::path::{Normal, normalise};
 use wire::h1::{Body, Framing, Progress, Version};
 
-use super::claim::InFlight;
+use super::claim::{InFlight, Said};
 use super::h1::Connection;
 use super::head::Connection as Fate;
 use super::pause::retry_after;
@@ -381,7 +381,7 @@ impl<'c> Exchange<'c> {
                 match self.judge(local_pool, failure, &mut so_far) {
                     Verdict::SameBackendFresh => {
                         fresh = true;
-                        in_flight = InFlight::again(&local, at);
+                        in_flight = InFlight::again(&local, at, || self.now());
                     }
                     Verdict::OtherBackend => {
                         (failed, last) = (failure, Some(reason));
@@ -432,7 +432,12 @@ impl<'c> Exchange<'c> {
         }
         so_far.answer_started = up.interim > 0;
         so_far.retry_after = retry_after(&self.conn.scratch.answer, up.buffer.held());
-        self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend
+        let repeats = self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend;
+        if repeats {
+            let now = self.now();
+            up.in_flight.note(Said::Answer(status), now.saturating_sub(up.begun), || now);
+        }
+        repeats
     }
 
     /// Asks the policy what follows a failure, and tells the board what it means for the backend.
@@ -451,7 +456,7 @@ impl<'c> Exchange<'c> {
             _ => so_far.tries += 1,
         }
         so_far.bytes_written = self.conn.scratch.up.begun;
-        so_far.untried = pool.has_untried(&self.conn.scratch.tried);
+        so_far.untried = pool.has_untried(&self.conn.scratch.tried, now);
         let verdict = pool.pool.retry.judge(failure, so_far, &pool.pool.budget, now);
         if verdict == Verdict::SameBackendFresh {
             so_far.stale_replayed = true;
@@ -507,7 +512,13 @@ impl<'c> Exchange<'c> {
         self.conn.scratch.up.begun = false;
         let stream = match kept {
             Some(stream) => stream,
-            None => self.dial(backend, route.connect.min(self.response)).await?,
+            None => match self.dial(backend, route.connect.min(self.response)).await {
+                Ok(stream) => stream,
+                Err(trouble) => {
+                    self.note(&in_flight, &trouble, begun);
+                    return Err(trouble);
+                }
+            },
         };
         let buffer = self.conn.worker.buffers.take().map_err(|e| {
             tracing::error!("no memory for an exchange: {e}");
@@ -540,6 +551,7 @@ impl<'c> Exchange<'c> {
             Ok(()) => Ok(up),
             Err(trouble) => {
                 self.conn.worker.buffers.give(up.buffer);
+                self.note(&up.in_flight, &trouble, begun);
                 match trouble {
                     // What the client was told stands: the answer of another backend must not follow it.
                     Trouble::Upstream(_, reason) if up.interim > 0 => {
@@ -550,6 +562,21 @@ impl<'c> Exchange<'c> {
                 }
             }
         }
+    }
+
+    /// Tells the guards of an attempt that brought no answer.
+    fn note(&self, in_flight: &InFlight, trouble: &Trouble, begun: Nanos) {
+        let now = self.now();
+        let said = match trouble {
+            Trouble::Upstream(failure, _) => Said::Nothing(*failure),
+            // Whoever sets `total` alone means the backend with it, as long as one had all of that time.
+            Trouble::Final(Reason::TotalTimeout) if self.attempts == 1 && self.conn.scratch.up.is_done() => {
+                Said::Nothing(Failure::ResponseTimeout)
+            }
+            Trouble::Final(Reason::ClientGone | Reason::TotalTimeout) => Said::TooLate,
+            Trouble::Final(_) => return,
+        };
+        in_flight.note(said, now.saturating_sub(begun), || now);
     }
 
     /// Writes the head into the pump towards the backend.

@@ -12,7 +12,7 @@ use policy::retry::Failure;
 use wire::h1::{Response, Upgrade};
 
 use super::attempt::{Pace, not_connected, poll_answer};
-use super::claim::InFlight;
+use super::claim::{InFlight, Said};
 use super::exchange::{Exchange, Place, Trouble, Upstream};
 use crate::error::Reason;
 use crate::plan::Route;
@@ -99,6 +99,8 @@ impl Exchange<'_> {
                     timer.set(if second.is_some() { self.now() + self.response } else { Nanos::MAX });
                 }
                 Event::Second(Ok((up, answer))) => {
+                    let now = self.now();
+                    first.in_flight.note(Said::TooLate, now.saturating_sub(first.begun), || now);
                     self.conn.worker.buffers.give(first.buffer);
                     self.request_is_whole();
                     self.conn.scratch.answer = answer;
@@ -128,7 +130,7 @@ impl Exchange<'_> {
         let key = self.key(&pool.pool.balance, route);
         let backend = pool.pick(key, &self.conn.scratch.tried, now, &mut self.conn.worker.rng.borrow_mut()).ok()?;
         let at = Place { pool: self.at?.pool, backend };
-        let in_flight = InFlight::claim(&self.local, at)?;
+        let in_flight = InFlight::claim(&self.local, at, || now)?;
         let buffer = self.conn.worker.buffers.take().ok()?;
         if !pool.pool.budget.withdraw(now) {
             self.conn.worker.buffers.give(buffer);

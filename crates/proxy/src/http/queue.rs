@@ -37,7 +37,7 @@ impl Exchange<'_> {
             match self.pick(&local.pools[pool], key, last) {
                 // Where another worker took the last place since, the next pick sees that.
                 Ok(backend) => {
-                    if let Some(in_flight) = InFlight::claim(&local, Place { pool, backend }) {
+                    if let Some(in_flight) = InFlight::claim(&local, Place { pool, backend }, || self.now()) {
                         return Some(Ok(in_flight));
                     }
                 }
@@ -87,7 +87,7 @@ impl Exchange<'_> {
                         break 'join Err(Reason::QueueTimeout);
                     }
                     Err(reason) => break 'join Err(reason),
-                    Ok(News::Place(place)) => match InFlight::take(&local, pool, place) {
+                    Ok(News::Place(place)) => match InFlight::take(&local, pool, place, || self.now()) {
                         Some(in_flight) => break 'join Ok(in_flight),
                         None => continue 'join,
                     },
@@ -137,6 +137,7 @@ impl Exchange<'_> {
 fn reason(nobody: Nobody) -> Reason {
     match nobody {
         Nobody::Healthy => Reason::NoHealthyBackend,
+        Nobody::Admitted => Reason::BreakerOpen,
         Nobody::Free => Reason::QueueFull,
         Nobody::Untried => Reason::ConnectFailed,
     }
