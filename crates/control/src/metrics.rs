@@ -7,7 +7,7 @@ use policy::Nanos;
 use policy::breaker::{Breaker, State};
 use policy::measure::value_of;
 use proxy::stats::BackendTotals;
-use proxy::{Backend, Health, Pool};
+use proxy::{Backend, Health, LimitState, Pool};
 
 use crate::health::Facts;
 use crate::run::Shared;
@@ -23,8 +23,10 @@ pub(crate) fn render(control: &Shared) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     process(&mut page, control);
     traffic(&mut page, control);
+    issuers(&mut page, control);
     if let Some(plan) = control.data.plan() {
         pools(&mut page, &plan.pools);
+        limits(&mut page, control, &plan.limits);
         backends(&mut page, control, &plan.pools);
     }
     page.0
@@ -72,6 +74,61 @@ fn traffic(page: &mut Page, control: &Shared) {
     page.counter("evenkeel_panics_total", "Exchanges ended by a fault of ours.").row(&[], totals.panics);
     page.counter("evenkeel_access_log_lost_lines_total", "Access log lines that could not be written.")
         .row(&[], totals.log_lost + control.log.lost());
+}
+
+fn limits(page: &mut Page, control: &Shared, limits: &[Arc<LimitState>]) {
+    let board = control.data.board();
+    page.gauge("evenkeel_limit_memory_bytes", "Memory of what is known of the keys of all limits.")
+        .row(&[], board.rates.bytes() + board.counts.bytes());
+    page.counter(
+        "evenkeel_limit_forgotten_keys_total",
+        "Keys of rate limits forgotten in a flood of keys although they still owed something.",
+    )
+    .row(&[], board.rates.evicted());
+    page.counter(
+        "evenkeel_connections_refused_total",
+        "Client connections closed at once because their address had as many as it may.",
+    )
+    .row(&[], control.data.totals().crowded);
+    if limits.is_empty() {
+        return;
+    }
+    let rows: Vec<_> = limits.iter().map(|limit| (limit.route.as_str(), limit.totals())).collect();
+    let mut family = page.counter(
+        "evenkeel_rate_limit_total",
+        "Requests to a route with rate limits, by what these said; `delayed` ones are in `passed` too.",
+    );
+    for (route, totals) in &rows {
+        let results = [
+            ("passed", totals.passed),
+            ("delayed", totals.delayed),
+            ("refused", totals.refused),
+            ("would_refuse", totals.would_refuse),
+        ];
+        results.iter().for_each(|(result, n)| _ = family.row(&[("route", route), ("result", result)], n));
+    }
+    let mut family = page.counter("evenkeel_rate_limit_shared_total", "Requests under a shared rate limit, by who counted them: the store, or this process alone because the store did not answer.");
+    for (route, totals) in &rows {
+        family.row(&[("route", route), ("by", "store")], totals.shared).row(&[("route", route), ("by", "alone")], totals.alone);
+    }
+    let mut family = page.counter("evenkeel_concurrency_limit_total", "Requests beyond a limit of concurrent exchanges.");
+    for (route, totals) in &rows {
+        family
+            .row(&[("route", route), ("result", "refused")], totals.crowded)
+            .row(&[("route", route), ("result", "would_refuse")], totals.would_be_crowded);
+    }
+}
+
+fn issuers(page: &mut Page, control: &Shared) {
+    let sets: Vec<_> = control.issuers.sets().into_iter().map(|(url, set)| (url.to_string(), set)).collect();
+    let mut family = page.gauge("evenkeel_jwks_keys", "Public keys of an issuer of tokens; 0 until they came for the first time.");
+    for (url, set) in &sets {
+        family.row(&[("url", url)], set.load().map_or(0, |keys| keys.len()));
+    }
+    let mut family = page.gauge("evenkeel_jwks_stale", "1 while an issuer's keys could not be fetched the last time.");
+    for (url, set) in &sets {
+        family.row(&[("url", url)], u8::from(set.fault().is_some()));
+    }
 }
 
 fn pools(page: &mut Page, pools: &[Arc<Pool>]) {

@@ -1,12 +1,14 @@
 //! Everything that is known of the running process, in one value: what `GET /status` sends and `evenkeel status` prints.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::Service;
 use policy::Nanos;
 use policy::balance::Weight;
 use proxy::stats::PoolTotals;
-use proxy::{Backend, Pool};
+use proxy::{Backend, KeySet, LimitState, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Facts, Shared, Source};
@@ -52,6 +54,51 @@ pub struct Status {
     pub admin: Option<AdminStatus>,
     /// In the order of the file.
     pub pools: Vec<PoolStatus>,
+    /// Routes with limits, in the order of the file.
+    pub limits: Vec<LimitStatus>,
+    /// Memory of what is known of the keys of all limits. Unit: bytes.
+    pub limit_memory_bytes: u64,
+    /// Keys of rate limits forgotten in a flood of keys although they still owed something.
+    pub limit_forgotten_keys: u64,
+    /// Where the keys of tokens are fetched; empty without any.
+    #[serde(default)]
+    pub issuers: Vec<IssuerStatus>,
+}
+
+/// What the limits of one route have done since the start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LimitStatus {
+    /// Its name.
+    pub route: String,
+    /// Requests that all its rate limits let pass.
+    pub passed: u64,
+    /// Of these, held back until they fitted.
+    pub delayed: u64,
+    /// Requests refused by a rate limit.
+    pub refused: u64,
+    /// Requests that a rate limit with `dry_run` would have refused.
+    pub would_refuse: u64,
+    /// Requests refused by a limit of concurrent exchanges.
+    pub crowded: u64,
+    /// Requests that such a limit with `dry_run` would have refused.
+    pub would_be_crowded: u64,
+    /// Requests counted in the shared store.
+    pub shared: u64,
+    /// Requests that should have been, and were counted here because the store did not answer.
+    pub alone: u64,
+}
+
+/// The keys of an issuer of tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IssuerStatus {
+    /// Where they are fetched, without the query.
+    pub url: String,
+    /// How many there are; 0 until they came for the first time.
+    pub keys: usize,
+    /// Why the last fetch failed; those before it are in use.
+    pub fault: Option<String>,
 }
 
 /// Where the configuration comes from, and how the last reload went.
@@ -92,6 +139,8 @@ pub struct Connections {
     pub handed_on: u64,
     /// Times accepting paused because descriptors ran out.
     pub accept_pauses: u64,
+    /// Closed at once because their address had as many as it may.
+    pub crowded: u64,
 }
 
 /// Sums since the start.
@@ -306,6 +355,7 @@ pub(crate) fn collect(control: &Shared) -> Status {
     let now = control.data.now();
     let faults = control.names.faults();
     let plan = control.data.plan();
+    let board = control.data.board();
     let pools = plan.iter().flat_map(|plan| &plan.pools).map(|pool| pool_status(control, pool, &faults, now));
     Status {
         version: control.version.to_owned(),
@@ -319,6 +369,7 @@ pub(crate) fn collect(control: &Shared) -> Status {
             accepted: totals.accepted,
             handed_on: totals.handed_on,
             accept_pauses: totals.accept_pauses,
+            crowded: totals.crowded,
         },
         totals: Totals {
             exchanges: totals.exchanges,
@@ -332,7 +383,15 @@ pub(crate) fn collect(control: &Shared) -> Status {
         listeners: listeners(&facts),
         admin: facts.admin.map(|address| AdminStatus { address: address.to_string() }),
         pools: pools.collect(),
+        limits: plan.iter().flat_map(|plan| &plan.limits).map(|limit| limit_status(limit)).collect(),
+        limit_memory_bytes: (board.rates.bytes() + board.counts.bytes()) as u64,
+        limit_forgotten_keys: board.rates.evicted(),
+        issuers: control.issuers.sets().into_iter().map(issuer_status).collect(),
     }
+}
+
+fn issuer_status((url, set): (Service, Arc<KeySet>)) -> IssuerStatus {
+    IssuerStatus { url: url.to_string(), keys: set.load().map_or(0, |keys| keys.len()), fault: set.fault() }
 }
 
 fn config_status(source: &Source, facts: &Facts) -> ConfigStatus {
@@ -394,6 +453,21 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
         unresolved: pool.unresolved.iter().map(|name| (name.clone(), fault_of(name))).collect(),
         stale_names: authorities.filter_map(|name| Some((name.clone(), fault_of(name)?))).collect(),
         backends,
+    }
+}
+
+fn limit_status(limit: &LimitState) -> LimitStatus {
+    let totals = limit.totals();
+    LimitStatus {
+        route: limit.route.clone(),
+        passed: totals.passed,
+        delayed: totals.delayed,
+        refused: totals.refused,
+        would_refuse: totals.would_refuse,
+        crowded: totals.crowded,
+        would_be_crowded: totals.would_be_crowded,
+        shared: totals.shared,
+        alone: totals.alone,
     }
 }
 

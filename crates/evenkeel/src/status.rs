@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use control::{BackendStatus, PoolStatus, client};
+use control::{BackendStatus, LimitStatus, PoolStatus, client};
 
 use crate::cli::Status;
 use crate::terminal::{self, counted, table};
@@ -71,10 +71,31 @@ fn render(status: &control::Status) -> String {
     if let Some(fault) = &status.config.last_reload_error {
         out.push_str(&format!("\nthe last reload was refused at {}:\n{}\n", fault.at, fault.message));
     }
+    for issuer in &status.issuers {
+        out.push_str(&format!("\nissuer {}: {}", issuer.url, counted(issuer.keys, "key")));
+        out.push_str(&issuer.fault.as_ref().map(|why| format!(", not fetched again: {why}")).unwrap_or_default());
+        out.push('\n');
+    }
     for pool in &status.pools {
         out.push_str(&render_pool(pool));
     }
+    if !status.limits.is_empty() {
+        out.push_str(&render_limits(&status.limits));
+    }
     out
+}
+
+fn render_limits(limits: &[LimitStatus]) -> String {
+    let rows: Vec<Vec<String>> = limits
+        .iter()
+        .map(|limit| {
+            let spared = limit.would_refuse + limit.would_be_crowded;
+            let numbers = [limit.passed, limit.delayed, limit.refused, limit.crowded, spared, limit.shared, limit.alone];
+            std::iter::once(limit.route.clone()).chain(numbers.map(|n| n.to_string())).collect()
+        })
+        .collect();
+    let heads = ["limits of route", "passed", "delayed", "refused", "crowded", "dry run", "by store", "alone"];
+    format!("\n{}", table(&heads, &rows))
 }
 
 fn render_pool(pool: &PoolStatus) -> String {

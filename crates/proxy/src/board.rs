@@ -4,6 +4,8 @@
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
 mod guard;
+mod keys;
+mod limit;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,12 +14,18 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use config::model::Service;
 use policy::breaker::Breaker;
+use policy::limit::{Counts, Rates};
+
+pub use keys::KeySet;
 use policy::measure::{Ewma, Quantile};
 use policy::retry::{Budget, BudgetParams};
 use policy::sticky::Table;
 use policy::{Key, Nanos};
 use tokio::sync::Notify;
+
+pub use limit::{LimitState, LimitTotals};
 
 use crate::stats::{BackendCells, PoolCells};
 use crate::upstream::queue::Line;
@@ -118,6 +126,11 @@ impl PoolState {
     /// The next turn of the one order that all workers share.
     pub(crate) fn next_turn(&self) -> usize {
         self.cursor.fetch_add(1, Relaxed)
+    }
+
+    /// The turn that comes next, left where it is.
+    pub(crate) fn turn(&self) -> usize {
+        self.cursor.load(Relaxed)
     }
 
     /// The retry budget: the one before, unless its terms have changed.
@@ -359,6 +372,12 @@ pub struct Board {
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
     latencies: Mutex<HashMap<(String, u16), Arc<Quantile>>>,
+    limits: Mutex<HashMap<String, Arc<LimitState>>>,
+    /// What each key of each rate limit owes.
+    pub rates: Arc<Rates>,
+    /// What runs of each key of each limit of concurrent exchanges, and of each address's connections.
+    pub counts: Arc<Counts>,
+    key_sets: Mutex<HashMap<Service, Arc<KeySet>>>,
 }
 
 impl Board {
@@ -373,6 +392,10 @@ impl Board {
             backends: Mutex::default(),
             listeners: Mutex::default(),
             latencies: Mutex::default(),
+            limits: Mutex::default(),
+            rates: Arc::default(),
+            counts: Arc::default(),
+            key_sets: Mutex::default(),
         }
     }
 
@@ -396,6 +419,11 @@ impl Board {
         lock(&self.latencies).entry((route.to_owned(), permille)).or_default().clone()
     }
 
+    /// What the limits of the route of this name have done.
+    pub(crate) fn limit(&self, route: &str) -> Arc<LimitState> {
+        lock(&self.limits).entry(route.to_owned()).or_insert_with(|| Arc::new(LimitState::new(route, self.workers))).clone()
+    }
+
     /// The state of this backend of the pool, new if there was none.
     pub fn backend(&self, pool: &Arc<PoolState>, address: &str) -> Arc<BackendState> {
         let identity = format!("{}/{address}", pool.name);
@@ -411,10 +439,17 @@ impl Board {
             .clone()
     }
 
+    /// The keys of issuers of tokens that are fetched from there, none at first.
+    pub fn key_set(&self, url: &Service) -> Arc<KeySet> {
+        lock(&self.key_sets).entry(url.clone()).or_default().clone()
+    }
+
     /// Forgets what no Plan uses any more, so that names that resolve to ever new addresses don't fill memory.
     pub(crate) fn forget_unused(&self) {
         lock(&self.backends).retain(|_, state| Arc::strong_count(state) > 1 || state.in_flight() > 0);
         lock(&self.pools).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.limits).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.key_sets).retain(|_, keys| Arc::strong_count(keys) > 1);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policy::route::Rule;
 
-use super::{Hedge, Template};
+use super::{Access, Concurrency, Hedge, RateLimit, Shape, Template};
 
 /// Which exchanges, and what becomes of them.
 #[derive(Clone, Debug)]
@@ -23,6 +23,14 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// When a second attempt is made beside a slow first one; `None` is never.
     pub hedge: Option<Hedge>,
+    /// How often, for each key. All must allow a request. Default: none.
+    pub rate_limits: Vec<RateLimit>,
+    /// How many at one time, for each key. All must allow a request. Default: none.
+    pub concurrency: Vec<Concurrency>,
+    /// Who may use it.
+    pub access: Access,
+    /// What its requests and answers are made to look like.
+    pub shape: Shape,
     /// Whether its exchanges are in the access log. Default: true.
     pub log: bool,
 }

@@ -8,6 +8,7 @@ pub(crate) mod forward;
 pub(crate) mod h1;
 pub(crate) mod head;
 mod hedge;
+pub(crate) mod look;
 mod pause;
 mod queue;
 pub(crate) mod reply;
