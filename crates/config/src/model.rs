@@ -5,6 +5,7 @@
 
 mod access;
 mod guard;
+mod health;
 mod hedge;
 mod limit;
 mod listener;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 pub use access::*;
 pub use guard::*;
+pub use health::*;
 pub use hedge::*;
 pub use limit::*;
 pub use listener::*;
