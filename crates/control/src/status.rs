@@ -58,6 +58,10 @@ pub struct Status {
     pub limit_memory_bytes: u64,
     /// Keys of rate limits forgotten in a flood of keys although they still owed something.
     pub limit_forgotten_keys: u64,
+    /// Workers with a connection to the Redis of shared limits.
+    pub store_connections: u64,
+    /// Times a connection to it failed or did not answer in time.
+    pub store_failures: u64,
 }
 
 /// What the limits of one route have done since the start.
@@ -346,6 +350,8 @@ pub(crate) fn collect(control: &Shared) -> Status {
         limits: plan.iter().flat_map(|plan| &plan.limits).map(|limit| limit_status(limit)).collect(),
         limit_memory_bytes: (board.rates.bytes() + board.counts.bytes()) as u64,
         limit_forgotten_keys: board.rates.evicted(),
+        store_connections: totals.store_up,
+        store_failures: totals.store_failures,
     }
 }
 

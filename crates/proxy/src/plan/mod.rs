@@ -21,6 +21,7 @@ pub use pool::{Backend, Pool};
 use crate::board::{Board, LimitState};
 use crate::buffer::STEP;
 use crate::filter::Filter;
+use crate::store::Settings;
 use edits::Edits;
 
 /// Gives the addresses a backend's name stands for now; empty while it has never been resolved.
@@ -36,6 +37,7 @@ pub struct Plan {
     pub pools: Vec<Arc<Pool>>,
     /// What the limits of its routes have done, in the order of the file.
     pub limits: Vec<Arc<LimitState>>,
+    pub(crate) store: Option<Arc<Settings>>,
     pub(crate) access: Option<model::AccessFormat>,
 }
 
@@ -134,6 +136,7 @@ impl Plan {
             routes: config.routes.iter().map(|route| compile_route(route, board)).collect(),
             pools,
             limits: limited.map(|route| board.limit(&route.name)).collect(),
+            store: config.redis.as_ref().map(|redis| Arc::new(Settings::compile(redis, resolve))),
             access: (config.log.access != model::AccessTo::Off).then_some(config.log.format),
         }
     }
