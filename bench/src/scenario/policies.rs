@@ -101,18 +101,19 @@ fn start(run: &Run, binary: &Path, policy: &Policy, backends: &Backends) -> Resu
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_ports(1)?[0]));
     let file = run.scratch.file(&format!("{label}.toml"));
     std::fs::write(&file, config(address, policy, backends))?;
-    let args = |verb: &str| vec![verb.to_owned(), "-c".to_owned(), file.display().to_string()];
-    if !is_known(binary, &args("check"))? {
-        return Ok(None);
+    if !is_known(binary, &file)? {
+        let is_plain = policy.1.is_empty() && policy.2.is_empty();
+        return if is_plain { Err(format!("{} refuses a plain route", binary.display()).into()) } else { Ok(None) };
     }
+    let args = ["run".to_owned(), "-c".to_owned(), file.display().to_string()];
     let log: PathBuf = run.scratch.file(&format!("{label}.log"));
-    let mut process = Child::start(&label, BALANCER, binary, &args("run"), &log)?;
+    let mut process = Child::start(&label, BALANCER, binary, &args, &log)?;
     client::wait_ready(address, || process.check_alive())?;
     Ok(Some(Running { address, process }))
 }
 
-fn is_known(binary: &Path, args: &[String]) -> Result<bool> {
-    Ok(Command::new(binary).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
+fn is_known(binary: &Path, file: &Path) -> Result<bool> {
+    Ok(Command::new(binary).arg("check").arg(file).stdout(Stdio::null()).stderr(Stdio::null()).status()?.success())
 }
 
 fn config(address: SocketAddr, (_, route, pool): &Policy, backends: &Backends) -> String {

@@ -1,5 +1,6 @@
 //! From the document to the model: each table is read by its own file, this one puts them together.
 
+mod access;
 mod backend;
 mod guard;
 mod headers;
@@ -12,7 +13,10 @@ mod network;
 mod pattern;
 mod pool;
 mod route;
+mod shape;
 mod sticky;
+pub(crate) mod test;
+mod url;
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -21,7 +25,7 @@ use std::ops::{Range, RangeInclusive};
 use self::listener::Taken;
 use crate::doc::{Doc, Name, Section, Value};
 use crate::keys;
-use crate::model::{Action, Config, Listener, Pool, Route};
+use crate::model::{Action, Config, Listener, Pool, Route, Test};
 use crate::report::shown;
 use crate::units::Wrong;
 
@@ -31,9 +35,9 @@ const SHORT: &str = "main";
 /// Reads the whole document. Its faults lie in the `Doc`; only without any is the result to be used.
 pub(crate) fn config(root: &Section<'_>) -> Config {
     let mut taken = Taken::new();
-    let (listeners, routes, pools) = if is_short(root) { short(root, &mut taken) } else { full(root, &mut taken) };
+    let (listeners, routes, pools, tests) = if is_short(root) { short(root, &mut taken) } else { full(root, &mut taken) };
     let admin = root.has("admin").then(|| log::admin(&root.section("admin", &keys::ADMIN), &mut taken));
-    Config { admin, listeners, routes, pools, ..outer(root) }
+    Config { admin, listeners, routes, pools, tests, ..outer(root) }
 }
 
 /// What both forms have in common.
@@ -46,13 +50,14 @@ fn outer(root: &Section<'_>) -> Config {
         routes: Vec::new(),
         pools: Vec::new(),
         redis: limit::redis(root),
+        tests: Vec::new(),
         workers: root.optional_integer("workers").and_then(NonZeroUsize::new),
         shutdown: root.duration("shutdown"),
         warnings: Vec::new(),
     }
 }
 
-type Parts = (Vec<Listener>, Vec<Route>, Vec<Pool>);
+type Parts = (Vec<Listener>, Vec<Route>, Vec<Pool>, Vec<Test>);
 
 const FULL: [&str; 3] = ["listener", "route", "pool"];
 
@@ -92,7 +97,9 @@ fn short(root: &Section<'_>, taken: &mut Taken) -> Parts {
     let proxies = listener::top_level_proxies(root);
     let listen = root.require("listen").map(|value| listener::addresses(value, taken)).unwrap_or_default();
     let listener = listener::read(&Section::absent(root.doc, &keys::LISTENER), SHORT, listen, &proxies);
-    (vec![listener], vec![route::catch_all(root.doc, SHORT)], vec![pool::short(root, SHORT)])
+    let routes = vec![route::catch_all(root.doc, SHORT)];
+    let tests = test::read_all(root, &HashMap::from([(SHORT, 0)]), &routes);
+    (vec![listener], routes, vec![pool::short(root, SHORT)], tests)
 }
 
 /// The short form as arguments, each by its place in the text of `doc`.
@@ -122,7 +129,7 @@ pub(crate) fn from_arguments(doc: &Doc<'_>, listen: Range<usize>, backends: &[Ra
 
 fn full(root: &Section<'_>, taken: &mut Taken) -> Parts {
     let proxies = listener::top_level_proxies(root);
-    let listeners = named(root, "listener", &keys::LISTENER)
+    let listeners: Vec<Listener> = named(root, "listener", &keys::LISTENER)
         .into_iter()
         .map(|(name, section)| {
             let listen = section.require("listen").map(|value| listener::addresses(value, taken)).unwrap_or_default();
@@ -137,7 +144,8 @@ fn full(root: &Section<'_>, taken: &mut Taken) -> Parts {
     if !root.has("listener") && !root.meant("listener") && FULL.into_iter().any(|key| root.has(key)) {
         root.doc.missing(root.span.clone(), "the file has no listener", "add one: `[listener.web]` with `listen = \"0.0.0.0:80\"`");
     }
-    if !root.has("route") && !root.meant("route") && root.has("listener") {
+    let needs_route = |listener: &Listener| listener.redirect.is_none();
+    if !root.has("route") && !root.meant("route") && root.has("listener") && listeners.iter().any(needs_route) {
         let pool = names.first().map_or("api", |(name, _)| name.text);
         root.doc.missing(
             root.span.clone(),
@@ -145,8 +153,9 @@ fn full(root: &Section<'_>, taken: &mut Taken) -> Parts {
             format!("add one: `[[route]]` with `pool = \"{}\"`", pool.escape_debug()),
         );
     }
+    let tests = test::read_all(root, &pool_names, &routes);
     unused_pools(root, &names, &routes);
-    (listeners, routes, pools)
+    (listeners, routes, pools, tests)
 }
 
 /// The sections `[key.NAME]`, their names checked.

@@ -95,11 +95,11 @@ impl<'a> Doc<'a> {
     }
 
     /// All faults in the order of the text, their source free of secrets.
-    pub(crate) fn into_faults(self, name: &str) -> Vec<Fault> {
+    pub(crate) fn into_faults(self, name: &str) -> (Vec<Fault>, Arc<Source>) {
         let text = secrets::mask(self.text, &self.masked.into_inner());
         let source = Arc::new(Source::new(name.to_owned(), text));
         let mut drafts = self.drafts.into_inner();
         drafts.sort_by_key(|draft| (draft.span.start, draft.span.end));
-        drafts.into_iter().map(|d| Fault::at(&source, d.severity, d.span, d.message, d.hint)).collect()
+        (drafts.into_iter().map(|d| Fault::at(&source, d.severity, d.span, d.message, d.hint)).collect(), source)
     }
 }

@@ -96,13 +96,22 @@ pub fn percent(text: &str) -> Result<f64, String> {
     units::percent(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.hint))
 }
 
+/// Reads a URL such as `https://shop.example.com/api?page=2`; for arguments of the command line.
+///
+/// # Errors
+/// As [`duration`].
+pub fn url(text: &str) -> Result<model::Url, String> {
+    check::test::url(text).map_err(|wrong| format!("{}; {}", wrong.message, wrong.hint))
+}
+
 /// The configuration with its warnings if nothing is an error, the report otherwise.
-fn finish(doc: Doc<'_>, name: &str, config: Config) -> Result<Config, Report> {
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        doc.into_faults(name).into_iter().partition(|fault| fault.severity == Severity::Error);
+fn finish(doc: Doc<'_>, name: &str, mut config: Config) -> Result<Config, Report> {
+    let (faults, source) = doc.into_faults(name);
+    let (errors, warnings): (Vec<_>, Vec<_>) = faults.into_iter().partition(|fault| fault.severity == Severity::Error);
     // Beside errors, warnings mislead: a pool seems unused because its route is at fault.
     if !errors.is_empty() {
         return Err(Report::new(errors));
     }
+    config.tests.iter_mut().for_each(|test| test.place = model::Place(Some(source.clone())));
     Ok(Config { warnings, ..config })
 }

@@ -13,7 +13,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(faults: Vec<Fault>) -> Self {
+    /// Of these faults, in the order of the text; there must be one.
+    pub fn new(faults: Vec<Fault>) -> Self {
         Self { faults }
     }
 

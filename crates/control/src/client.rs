@@ -11,7 +11,7 @@ use wire::h1::{Body, Limits, Method, Progress, Response, Status as Parsed};
 
 use crate::admin::token;
 use crate::text;
-use crate::{Reloaded, Status};
+use crate::{Query, Reloaded, Status};
 
 /// Longest silence. A reload may wait for names and checks.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -56,7 +56,7 @@ impl std::error::Error for ClientError {}
 /// # Errors
 /// When nobody answers, or somebody else does, or the request is refused.
 pub fn status(address: SocketAddr, token: Option<&str>) -> Result<Status, ClientError> {
-    let value = ask(address, "GET", "/status", token)?;
+    let value = ask(address, "GET", "/status", token, "")?;
     serde_json::from_value(value).map_err(|error| ClientError::NotOurs(address, error.to_string()))
 }
 
@@ -65,8 +65,17 @@ pub fn status(address: SocketAddr, token: Option<&str>) -> Result<Status, Client
 /// # Errors
 /// As [`status`]; a faulty configuration is [`ClientError::Refused`] with the report as its text.
 pub fn reload(address: SocketAddr, token: &str) -> Result<Reloaded, ClientError> {
-    let value = ask(address, "POST", "/reload", Some(token))?;
+    let value = ask(address, "POST", "/reload", Some(token), "")?;
     serde_json::from_value(value).map_err(|error| ClientError::NotOurs(address, error.to_string()))
+}
+
+/// What would become of a request in the process.
+///
+/// # Errors
+/// As [`status`].
+pub fn explain(address: SocketAddr, token: Option<&str>, query: &Query) -> Result<Value, ClientError> {
+    let body = serde_json::to_string(query).map_err(|error| ClientError::NotOurs(address, error.to_string()))?;
+    ask(address, "POST", "/explain", token, &body)
 }
 
 /// The token that a process of the same user has left for its admin listener at `port`.
@@ -77,9 +86,9 @@ pub fn token(runtime_dir: &Path, port: u16) -> io::Result<String> {
     std::fs::read_to_string(token::path(runtime_dir, port)).map(|token| token.trim().to_owned())
 }
 
-fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Result<Value, ClientError> {
+fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Value, ClientError> {
     let address = reachable(address);
-    let (status, body) = exchange(address, method, path, token)?;
+    let (status, body) = exchange(address, method, path, token, body)?;
     let value: Value = serde_json::from_slice(&body).map_err(|error| ClientError::NotOurs(address, error.to_string()))?;
     if status == 200 {
         return Ok(value);
@@ -101,13 +110,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn exchange(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Result<(u16, Vec<u8>), ClientError> {
+fn exchange(address: SocketAddr, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<(u16, Vec<u8>), ClientError> {
     let unreachable = |error| ClientError::Unreachable(address, error);
     let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(3)).map_err(unreachable)?;
     socket.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Accept: application/json\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Accept: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
     );
     socket.write_all(request.as_bytes()).map_err(unreachable)?;
     let mut bytes = Vec::new();

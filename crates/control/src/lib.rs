@@ -8,19 +8,24 @@ mod admin;
 pub mod client;
 mod discovery;
 mod error;
+mod explain;
 mod health;
+mod jwks;
 mod metrics;
 mod reload;
 mod run;
 mod status;
 mod task;
+mod tests_in_file;
 mod text;
 mod watch;
 
 pub use error::{ReloadError, StartError};
+pub use explain::{Query, explain};
 pub use reload::Reloaded;
 pub use run::{Control, Options, Source};
 pub use status::{
-    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, Latency, LimitStatus, ListenerStatus, Phase, PoolStatus,
-    ReloadFault, Status, Totals,
+    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, IssuerStatus, Latency, LimitStatus, ListenerStatus, Phase,
+    PoolStatus, ReloadFault, Status, Totals,
 };
+pub use tests_in_file::load;

@@ -23,6 +23,7 @@ pub(crate) fn render(control: &Shared) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     process(&mut page, control);
     traffic(&mut page, control);
+    issuers(&mut page, control);
     if let Some(plan) = control.data.plan() {
         pools(&mut page, &plan.pools);
         limits(&mut page, control, &plan.limits);
@@ -119,6 +120,18 @@ fn limits(page: &mut Page, control: &Shared, limits: &[Arc<LimitState>]) {
         family
             .row(&[("route", route), ("result", "refused")], totals.crowded)
             .row(&[("route", route), ("result", "would_refuse")], totals.would_be_crowded);
+    }
+}
+
+fn issuers(page: &mut Page, control: &Shared) {
+    let sets: Vec<_> = control.issuers.sets().into_iter().map(|(url, set)| (url.to_string(), set)).collect();
+    let mut family = page.gauge("evenkeel_jwks_keys", "Public keys of an issuer of tokens; 0 until they came for the first time.");
+    for (url, set) in &sets {
+        family.row(&[("url", url)], set.load().map_or(0, |keys| keys.len()));
+    }
+    let mut family = page.gauge("evenkeel_jwks_stale", "1 while an issuer's keys could not be fetched the last time.");
+    for (url, set) in &sets {
+        family.row(&[("url", url)], u8::from(set.fault().is_some()));
     }
 }
 

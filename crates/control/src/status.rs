@@ -1,12 +1,14 @@
 //! Everything that is known of the running process, in one value: what `GET /status` sends and `evenkeel status` prints.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::Service;
 use policy::Nanos;
 use policy::balance::Weight;
 use proxy::stats::PoolTotals;
-use proxy::{Backend, LimitState, Pool};
+use proxy::{Backend, KeySet, LimitState, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Facts, Shared, Source};
@@ -62,6 +64,9 @@ pub struct Status {
     pub store_connections: u64,
     /// Times a connection to it failed or did not answer in time.
     pub store_failures: u64,
+    /// Where the keys of tokens are fetched; empty without any.
+    #[serde(default)]
+    pub issuers: Vec<IssuerStatus>,
 }
 
 /// What the limits of one route have done since the start.
@@ -86,6 +91,18 @@ pub struct LimitStatus {
     pub shared: u64,
     /// Requests that should have been, and were counted here because the store did not answer.
     pub alone: u64,
+}
+
+/// The keys of an issuer of tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IssuerStatus {
+    /// Where they are fetched, without the query.
+    pub url: String,
+    /// How many there are; 0 until they came for the first time.
+    pub keys: usize,
+    /// Why the last fetch failed; those before it are in use.
+    pub fault: Option<String>,
 }
 
 /// Where the configuration comes from, and how the last reload went.
@@ -352,7 +369,12 @@ pub(crate) fn collect(control: &Shared) -> Status {
         limit_forgotten_keys: board.rates.evicted(),
         store_connections: totals.store_up,
         store_failures: totals.store_failures,
+        issuers: control.issuers.sets().into_iter().map(issuer_status).collect(),
     }
+}
+
+fn issuer_status((url, set): (Service, Arc<KeySet>)) -> IssuerStatus {
+    IssuerStatus { url: url.to_string(), keys: set.load().map_or(0, |keys| keys.len()), fault: set.fault() }
 }
 
 fn config_status(source: &Source, facts: &Facts) -> ConfigStatus {

@@ -11,7 +11,7 @@ use crate::cli::Check;
 use crate::terminal::{self, counted};
 
 pub(crate) fn check(args: &Check) -> anyhow::Result<ExitCode> {
-    let loaded = config::load(&args.file);
+    let loaded = control::load(&args.file);
     if args.json {
         terminal::print_line(&format!("{:#}", verdict(&args.file, &loaded)))?;
     } else {

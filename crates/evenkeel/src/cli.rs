@@ -1,6 +1,6 @@
 //! The command line: what each verb takes, its help, and the way from it to the code that does it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::terminal;
-use crate::{backend, check, demo, proxy, reload, run, status};
+use crate::{backend, check, demo, explain, proxy, reload, run, status};
 
 /// What every verb says when it is told no file.
 pub(crate) const DEFAULT_FILE: &str = "evenkeel.toml";
@@ -39,6 +39,8 @@ enum Verb {
     Run(Run),
     /// Check a configuration file and show everything wrong with it
     Check(Check),
+    /// Show what would become of a request, and why
+    Explain(Explain),
     /// Print the JSON schema of the configuration, for editors
     Schema(Schema),
     /// Balance over some backends without a file
@@ -84,6 +86,42 @@ pub(crate) struct Check {
     /// The configuration file
     #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
     pub(crate) file: PathBuf,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  $ evenkeel explain GET https://shop.example.com/api/items
+  $ evenkeel explain --live GET http://shop.example.com/ -H 'X-Tier: gold' --from 203.0.113.9
+
+Nothing is sent. Shown are the listener, whose request it is, every route and
+why it takes it or not, what its filters would do, what goes upstream, the
+backends in the order in which they would be tried, and the timeouts.
+Without --live or --admin it is the file alone: every backend counts as up.")]
+pub(crate) struct Explain {
+    /// The method
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: String,
+    /// Where to: http://HOST/PATH or https://HOST/PATH
+    #[arg(value_name = "URL", value_parser = url)]
+    pub(crate) url: String,
+    /// A field of the request; may be given several times
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// Where the connection comes from
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub(crate) from: IpAddr,
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+    /// Ask the running process that the file's admin table names
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Ask the process with this admin listener, whatever the file
+    #[arg(long, value_name = "ADDR", value_parser = listen, conflicts_with = "config")]
+    pub(crate) admin: Option<SocketAddr>,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -234,6 +272,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::check(&args),
+        Verb::Explain(args) => explain::explain(&args),
         Verb::Schema(Schema {}) => terminal::print(&config::schema()).map(|()| ExitCode::SUCCESS),
         Verb::Proxy(args) => proxy::proxy(&args),
         Verb::Backend(args) => backend::run(&args),
@@ -264,6 +303,16 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
         .unwrap_or(text)
         .parse()
         .map_err(|_| "write a port such as 8001, or an address and a port such as 127.0.0.1:8001".to_owned())
+}
+
+/// `Name: value`, as curl takes it.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write a name, a colon and a value, as in 'X-Tier: gold'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn url(text: &str) -> Result<String, String> {
+    config::url(text).map(|_| text.to_owned())
 }
 
 fn path(text: &str) -> Result<String, String> {

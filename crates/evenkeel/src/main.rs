@@ -5,6 +5,7 @@ mod boot;
 mod check;
 mod cli;
 mod demo;
+mod explain;
 mod proxy;
 mod reload;
 mod run;

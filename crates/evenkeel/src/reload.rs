@@ -13,7 +13,7 @@ use crate::{boot, check, terminal};
 const UNCHANGED: &str = "the running configuration is unchanged";
 
 pub(crate) fn reload(args: &Reload) -> anyhow::Result<ExitCode> {
-    let config = match config::load(&args.config) {
+    let config = match control::load(&args.config) {
         Ok(config) => config,
         Err(report) => {
             terminal::report(&report);

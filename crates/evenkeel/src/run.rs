@@ -10,7 +10,7 @@ use crate::signals::{Asked, Signals, interrupted};
 use crate::{boot, check, terminal};
 
 pub(crate) fn run(args: &Run) -> anyhow::Result<ExitCode> {
-    let config = match config::load(&args.config) {
+    let config = match control::load(&args.config) {
         Ok(config) => config,
         Err(report) => {
             check::refuse(&args.config, &report);

@@ -71,6 +71,11 @@ fn render(status: &control::Status) -> String {
     if let Some(fault) = &status.config.last_reload_error {
         out.push_str(&format!("\nthe last reload was refused at {}:\n{}\n", fault.at, fault.message));
     }
+    for issuer in &status.issuers {
+        out.push_str(&format!("\nissuer {}: {}", issuer.url, counted(issuer.keys, "key")));
+        out.push_str(&issuer.fault.as_ref().map(|why| format!(", not fetched again: {why}")).unwrap_or_default());
+        out.push('\n');
+    }
     for pool in &status.pools {
         out.push_str(&render_pool(pool));
     }

@@ -4,6 +4,7 @@
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
 mod guard;
+mod keys;
 mod limit;
 
 use std::collections::HashMap;
@@ -13,8 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use config::model::Service;
 use policy::breaker::Breaker;
 use policy::limit::{Counts, Rates};
+
+pub use keys::KeySet;
 use policy::measure::Ewma;
 use policy::retry::{Budget, BudgetParams};
 use policy::sticky::Table;
@@ -117,6 +121,11 @@ impl PoolState {
     /// The next turn of the one order that all workers share.
     pub(crate) fn next_turn(&self) -> usize {
         self.cursor.fetch_add(1, Relaxed)
+    }
+
+    /// The turn that comes next, left where it is.
+    pub(crate) fn turn(&self) -> usize {
+        self.cursor.load(Relaxed)
     }
 
     /// The retry budget: the one before, unless its terms have changed.
@@ -327,6 +336,7 @@ pub struct Board {
     pub rates: Arc<Rates>,
     /// What runs of each key of each limit of concurrent exchanges, and of each address's connections.
     pub counts: Arc<Counts>,
+    key_sets: Mutex<HashMap<Service, Arc<KeySet>>>,
 }
 
 impl Board {
@@ -343,6 +353,7 @@ impl Board {
             limits: Mutex::default(),
             rates: Arc::default(),
             counts: Arc::default(),
+            key_sets: Mutex::default(),
         }
     }
 
@@ -381,11 +392,17 @@ impl Board {
             .clone()
     }
 
+    /// The keys of issuers of tokens that are fetched from there, none at first.
+    pub fn key_set(&self, url: &Service) -> Arc<KeySet> {
+        lock(&self.key_sets).entry(url.clone()).or_default().clone()
+    }
+
     /// Forgets what no Plan uses any more, so that names that resolve to ever new addresses don't fill memory.
     pub(crate) fn forget_unused(&self) {
         lock(&self.backends).retain(|_, state| Arc::strong_count(state) > 1 || state.in_flight() > 0);
         lock(&self.pools).retain(|_, state| Arc::strong_count(state) > 1);
         lock(&self.limits).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.key_sets).retain(|_, keys| Arc::strong_count(keys) > 1);
     }
 }
 

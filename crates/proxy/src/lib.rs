@@ -7,6 +7,7 @@ mod accept;
 mod board;
 mod buffer;
 mod error;
+pub mod explain;
 mod filter;
 mod handle;
 mod http;
@@ -21,7 +22,7 @@ mod timer;
 mod upstream;
 mod worker;
 
-pub use board::{BackendState, Board, Health, LimitState, LimitTotals, PoolState};
+pub use board::{BackendState, Board, Health, KeySet, LimitState, LimitTotals, PoolState};
 pub use error::{Fault, Reason};
 pub use handle::{CantListen, Handle, Options};
 pub use log::Sink as AccessLog;

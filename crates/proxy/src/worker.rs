@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::accept;
 use crate::buffer::Buffers;
+use crate::filter::kept::Kept;
 use crate::http::h1::Scratch;
 use crate::log::Lines;
 use crate::plan::{Listener, Plan};
@@ -119,6 +120,7 @@ pub(crate) struct Worker {
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) max_connections: u32,
     pub(crate) lines: Lines,
+    pub(crate) kept: Kept,
     draining: Cell<bool>,
     local: RefCell<Option<Rc<Local>>>,
     store: RefCell<Option<Rc<Store>>>,
@@ -228,7 +230,12 @@ impl Worker {
 /// Runs a worker on the calling thread until the process ends.
 pub(crate) fn run(seat: Seat) {
     net::name_thread(&format!("worker-{}", seat.id));
-    let built = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
+    // Passwords are checked there, one at a time: more would take the cores away from the workers.
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build_local(LocalOptions::default());
     let runtime = match built {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -241,14 +248,16 @@ pub(crate) fn run(seat: Seat) {
 
 pub(crate) async fn work(seat: Seat) {
     let Seat { id, ports, mut commands, start, seed, max_connections, log } = seat;
+    let mut rng = fastrand::Rng::with_seed(seed);
     let worker = Rc::new(Worker {
+        kept: Kept::new(&mut rng),
         id,
         cells: ports[id].cells.clone(),
         ports,
         timers: Timers::new(start),
         buffers: Buffers::default(),
         pipes: Pipes::default(),
-        rng: RefCell::new(fastrand::Rng::with_seed(seed)),
+        rng: RefCell::new(rng),
         max_connections,
         lines: Lines::new(log),
         draining: Cell::new(false),
@@ -292,8 +301,9 @@ async fn tidy(worker: Rc<Worker>) {
             worker.buffers.trim();
             net::give_memory_back();
         }
-        let Some(local) = worker.local() else { continue };
         let now = worker.timers.now();
+        worker.kept.tidy(now);
+        let Some(local) = worker.local() else { continue };
         for local in &local.pools {
             for idle in &local.idle {
                 idle.tidy(local.pool.idle_timeout, local.pool.idle_connections, now);

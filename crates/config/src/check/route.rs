@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::{headers, legal_name, limit, pattern};
+use super::{access, headers, legal_name, limit, pattern, shape};
 use crate::doc::{Doc, Section, Text, Value};
 use crate::keys;
-use crate::model::{Action, HeaderEdits, Part, Route, Template, Timeouts, Total, Variable};
+use crate::model::{Access, Action, HeaderEdits, Part, Route, Shape, Template, Timeouts, Total, Variable};
 use crate::nearest::nearest;
 use crate::report::shown;
 use crate::units::{self, Wrong};
@@ -55,10 +55,12 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
     let request_headers = headers::edits(section, "request_headers");
     let response_headers = headers::edits(section, "response_headers");
     let concurrency = limit::concurrency(section);
+    let access = access::read(section);
+    let shape = shape::read(section);
     let log = section.flag("log");
     let action = action(section, pools)?;
     if !matches!(action, Action::Pool(_)) {
-        for key in ["timeout", "request_headers"] {
+        for key in ["timeout", "request_headers", "rewrite"] {
             if let Some(value) = section.get(key) {
                 section.doc.warn(value.key_span(), format!("`{key}` has no effect here: nothing goes upstream"), "take it out");
             }
@@ -73,6 +75,8 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
         response_headers,
         rate_limits: Vec::new(),
         concurrency,
+        access,
+        shape,
         log,
     })
 }
@@ -88,6 +92,8 @@ pub(crate) fn catch_all(doc: &Doc<'_>, name: &str) -> Route {
         response_headers: HeaderEdits::default(),
         rate_limits: Vec::new(),
         concurrency: Vec::new(),
+        access: Access::default(),
+        shape: Shape::default(),
         log: true,
     }
 }
@@ -161,7 +167,7 @@ fn respond(section: &Section<'_>) -> Option<Action> {
     Some(Action::Respond { status, body: body.into_bytes(), content_type, headers: fields.fields })
 }
 
-fn content_type(text: &str) -> Result<String, Wrong> {
+pub(super) fn content_type(text: &str) -> Result<String, Wrong> {
     let essence = text.split(';').next().unwrap_or(text).trim();
     let legal = essence.split_once('/').is_some_and(|(kind, sub)| headers::is_token(kind) && headers::is_token(sub));
     if !legal || text.chars().any(char::is_control) {
@@ -184,7 +190,7 @@ fn redirect(value: Value<'_>, route: &Section<'_>) -> Option<Action> {
 }
 
 /// A URL, or a path on the same host.
-fn place(text: &Text<'_>) -> Option<Template> {
+pub(super) fn place(text: &Text<'_>) -> Option<Template> {
     let template = headers::template(text)?;
     let legal = match template.parts() {
         [Part::Text(start), ..] => start.starts_with('/') || start.starts_with("http://") || start.starts_with("https://"),

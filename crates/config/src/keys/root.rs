@@ -1,7 +1,7 @@
 //! The top level, `[admin]` and `[log]`.
 
 use super::pool::{BACKENDS, BALANCE, HEALTH_OR_OFF};
-use super::{Kind, LISTENER, POOL, REDIS, ROUTE, Table, optional, planned, with_default};
+use super::{Kind, LISTENER, POOL, REDIS, ROUTE, TEST, Table, optional, with_default};
 
 pub(crate) static ROOT: Table = Table {
     path: "",
@@ -92,7 +92,14 @@ pub(crate) static ROOT: Table = Table {
             "{ address = \"127.0.0.1:6379\" }",
             "Where limits are counted that several processes share.",
         ),
-        planned("test", "Requests and what they must come to, run by every check and reload."),
+        optional(
+            "test",
+            Kind::Tables(&TEST),
+            "none",
+            "[{ request = \"GET http://a.test/\", expect = { status = 200 } }]",
+            "Requests and what must become of them, run by every check, start and reload.",
+        )
+        .also_called(&["tests"]),
     ],
 };
 

@@ -9,6 +9,12 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
     let mut lines: Vec<String> = others.map(|other| format!("{} = {}", other.name, other.example)).collect();
     let http_probe = table.path == HEALTH.path && matches!(key.name, "host" | "status");
     lines.extend(http_probe.then(|| "path = \"/\"".to_owned()));
+    if table.path == REWRITE.path && matches!(key.name, "regex" | "to") {
+        lines.push(if key.name == "to" { "regex = \"^/(x)\"" } else { "to = \"/u/\"" }.to_owned());
+    }
+    if table.path == CORS.path && key.name == "credentials" {
+        lines.push("origins = \"https://a\"".to_owned());
+    }
     lines.push(format!("{} = {value}", key.name));
     let lines = lines.join("\n");
 
@@ -47,6 +53,8 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
         "pool.NAME.backends" => {
             format!("{listener}{route}[pool.api]\n[[pool.api.backends]]\n{lines}")
         }
+        "test" => format!("{listener}{route}{pool}[[test]]\n{lines}"),
+        "test.expect" => format!("{listener}{route}{pool}[[test]]\nrequest = \"GET http://a/\"\n[test.expect]\n{lines}"),
         path => format!("{listener}{route}{pool}[{}]\n{lines}", path.replace("NAME", "api")),
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Template;
+
 /// Where clients are listened for, and what they may do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
@@ -19,6 +21,8 @@ pub struct Listener {
     pub limits: Limits,
     /// Times after which a client is given up.
     pub timeout: ListenerTimeouts,
+    /// Where every client is sent; then no route is looked for.
+    pub redirect: Option<Template>,
     /// Field names with `_` are kept instead of dropped. Default: false.
     pub underscores: bool,
     /// `%2F` in a path is kept instead of refused. Default: false.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policy::route::Rule;
 
-use super::{Concurrency, RateLimit, Template};
+use super::{Access, Concurrency, RateLimit, Shape, Template};
 
 /// Which exchanges, and what becomes of them.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ pub struct Route {
     pub rate_limits: Vec<RateLimit>,
     /// How many at one time, for each key. All must allow a request. Default: none.
     pub concurrency: Vec<Concurrency>,
+    /// Who may use it.
+    pub access: Access,
+    /// What its requests and answers are made to look like.
+    pub shape: Shape,
     /// Whether its exchanges are in the access log. Default: true.
     pub log: bool,
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Token;
 use super::access::{Kind, Refusal, judge};
 use super::socket::Peer;
+use crate::explain::{Query, explain_live};
 use crate::run::{Phase, Shared};
 use crate::{ReloadError, metrics, status};
 
@@ -31,9 +32,10 @@ enum Does {
     Health,
     Ready,
     Reload,
+    Explain,
 }
 
-const ENDPOINTS: [Endpoint; 5] = [
+const ENDPOINTS: [Endpoint; 6] = [
     Endpoint {
         method: Method::GET,
         path: "/status",
@@ -56,6 +58,13 @@ const ENDPOINTS: [Endpoint; 5] = [
         kind: Kind::Write,
         what: "reads the configuration again; needs the token",
         does: Does::Reload,
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/explain",
+        kind: Kind::Read,
+        what: "what would become of {\"method\", \"url\", \"headers\", \"from\"}",
+        does: Does::Explain,
     },
 ];
 
@@ -81,14 +90,14 @@ async fn answer(State(desk): State<Desk>, ConnectInfo(Peer(peer)): ConnectInfo<P
         return refused(refusal);
     }
     match found {
-        Some(endpoint) => desk.run(endpoint.does).await,
+        Some(endpoint) => desk.run(endpoint.does, request).await,
         None if here.is_empty() => not_found(path),
         None => wrong_method(&here),
     }
 }
 
 impl Desk {
-    async fn run(&self, does: Does) -> Response {
+    async fn run(&self, does: Does, request: Request<Body>) -> Response {
         match does {
             Does::Status => value(&status::collect(&self.control)),
             Does::Metrics => {
@@ -102,7 +111,20 @@ impl Desk {
                 json(status, &json!({"status": phase}))
             }
             Does::Reload => self.reload().await,
+            Does::Explain => self.explain(request).await,
         }
+    }
+
+    async fn explain(&self, request: Request<Body>) -> Response {
+        let query: Query = match body(request).await {
+            Ok(query) => query,
+            Err(why) => return bad_request(&why),
+        };
+        let Some(plan) = self.control.data.plan() else {
+            return json(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": "nothing is served yet", "reason": "starting"}));
+        };
+        explain_live(&plan, self.control.data.now(), &query)
+            .map_or_else(|why| bad_request(&why), |explained| json(StatusCode::OK, &explained))
     }
 
     async fn reload(&self) -> Response {
@@ -123,6 +145,17 @@ impl Desk {
             Err(_) => json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": "the reload broke off", "reason": "internal"})),
         }
     }
+}
+
+/// A small JSON body, whatever it calls itself.
+async fn body<T: serde::de::DeserializeOwned>(request: Request<Body>) -> Result<T, String> {
+    const LARGEST: usize = 256 << 10;
+    let bytes = axum::body::to_bytes(request.into_body(), LARGEST).await.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+}
+
+fn bad_request(why: &str) -> Response {
+    json(StatusCode::BAD_REQUEST, &json!({"error": why, "reason": "bad_request"}))
 }
 
 fn refused(refusal: Refusal) -> Response {

@@ -5,6 +5,7 @@
 //! same host and path are tried one after the other.
 
 mod condition;
+mod explain;
 mod router;
 mod trie;
 
@@ -16,6 +17,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
+pub use explain::{Tried, Verdict};
 pub use router::Router;
 
 /// When a route applies: all of its parts must match.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use regex::bytes::Regex;
 
-use super::{Condition, HostMatch, Input, PathMatch, Router, Rule, ValueMatch};
+use super::{Condition, HostMatch, Input, PathMatch, Router, Rule, ValueMatch, Verdict};
 
 /// A request as tests write it down.
 #[derive(Clone, Debug)]
@@ -185,8 +185,29 @@ fn assert_equal(seed: u64, routes: usize, requests: usize, extras: bool) -> usiz
         let found = router.find(&request);
         assert_eq!(found, find_naive(&rules, &request), "{request:?}\n{:?}", found.map(|i| router.rule(i)));
         met += usize::from(found.is_some());
+        if routes <= 101 {
+            assert_explained(&router, &rules, &request, found);
+        }
     }
     met
+}
+
+/// Every rule has the verdict that looking at it alone gives.
+fn assert_explained(router: &Router, rules: &[Rule], request: &Request, found: Option<usize>) {
+    let tried = router.explain(request);
+    assert_eq!(tried.len(), rules.len());
+    for tried in tried {
+        let rule = &rules[tried.rule];
+        let (host, path) = (host_matches(&rule.host, &request.host), path_matches(&rule.path, &request.path));
+        let as_wanted = match tried.verdict {
+            Verdict::Taken => found == Some(tried.rule),
+            Verdict::Host => !host,
+            Verdict::Path => !path,
+            Verdict::Condition(i) => host && path && !rule.conditions[i].clone().lowered().holds(request),
+            Verdict::Lost => host && path && found.is_some_and(|found| found != tried.rule),
+        };
+        assert!(as_wanted, "{request:?}\n{rule:?}: {:?}", tried.verdict);
+    }
 }
 
 proptest! {

@@ -1,7 +1,9 @@
 //! The compiled rules.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
+use super::explain::{Trace, Tried, Verdict};
 use super::trie::{Ranks, TextMap, Trie};
 use super::{HostMatch, Input, PathMatch, Rule};
 
@@ -64,7 +66,28 @@ impl Router {
     /// segment of the path that rules know; then the conditions of the rules found there and above. Regular expressions
     /// are tried one after the other.
     pub fn find(&self, input: &impl Input) -> Option<usize> {
-        let mut search = Search { router: self, input, best: None };
+        self.search(input, &mut ())
+    }
+
+    /// Every rule, the most specific first, and what [`Router::find`] comes to with it. For people: it takes as long as there are rules.
+    pub fn explain(&self, input: &impl Input) -> Vec<Tried> {
+        let mut looked_at = LookedAt::new();
+        let found = self.search(input, &mut looked_at);
+        let verdict = |(rank, &rule): (usize, &u32)| {
+            let rule = rule as usize;
+            let verdict = match looked_at.get(&(rank as u32)) {
+                _ if found == Some(rule) => Verdict::Taken,
+                Some(failed) => failed.unwrap_or(Verdict::Lost),
+                None => self.rules[rule].missed_by(input),
+            };
+            Tried { rule, verdict }
+        };
+        self.ranked.iter().enumerate().map(verdict).collect()
+    }
+
+    /// The one search behind both; what is looked at is told to the trace.
+    fn search(&self, input: &impl Input, trace: &mut impl Trace) -> Option<usize> {
+        let mut search = Search { router: self, input, best: None, trace };
         if !(self.exact.is_empty() && self.wildcard.is_empty()) {
             let mut buffer = [0; LONGEST_HOST];
             if let Some(host) = lower(input.host(), &mut buffer) {
@@ -83,7 +106,7 @@ impl Router {
         &self.rules[i]
     }
 
-    fn find_by_host(&self, host: &[u8], search: &mut Search<'_, impl Input>) {
+    fn find_by_host(&self, host: &[u8], search: &mut Search<'_, impl Input, impl Trace>) {
         if let Some(rules) = self.exact.get(host) {
             search.host(rules);
         }
@@ -112,13 +135,23 @@ impl Host {
 }
 
 /// One search: the lowest rank that matches so far. Whatever cannot beat it is not looked at.
-struct Search<'a, I> {
+struct Search<'a, I, T> {
     router: &'a Router,
     input: &'a I,
     best: Option<u32>,
+    trace: &'a mut T,
 }
 
-impl<I: Input> Search<'_, I> {
+/// By rank: why the rule did not match, `None` where it did.
+type LookedAt = HashMap<u32, Option<Verdict>>;
+
+impl Trace for LookedAt {
+    fn tried(&mut self, rank: u32, missed: Option<Verdict>) {
+        self.insert(rank, missed);
+    }
+}
+
+impl<I: Input, T: Trace> Search<'_, I, T> {
     fn host(&mut self, host: &Host) {
         if !host.lowest.is_some_and(|lowest| self.beats(lowest)) {
             return;
@@ -145,7 +178,12 @@ impl<I: Input> Search<'_, I> {
                 // Found by it.
                 _ => true,
             };
-            if path && rule.conditions.iter().all(|c| c.holds(self.input)) {
+            let missed = match path {
+                true => rule.conditions.iter().position(|c| !c.holds(self.input)).map(Verdict::Condition),
+                false => Some(Verdict::Path),
+            };
+            self.trace.tried(rank, missed);
+            if missed.is_none() {
                 self.best = Some(rank);
                 return;
             }

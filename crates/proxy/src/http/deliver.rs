@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use config::model::ErrorPage;
 use policy::Nanos;
 use policy::balance::Balance;
 use policy::retry::Failure;
@@ -14,6 +15,7 @@ use super::exchange::{After, Exchange, Place, Trouble, Upstream};
 use super::forward::{Broken, Waiting};
 use super::h1::WRITE_STALL;
 use super::head::{self, Changes, Ends};
+use super::reply::Reply;
 use super::tunnel;
 use crate::error::Reason;
 use crate::plan::Route;
@@ -35,6 +37,9 @@ impl Exchange<'_> {
         self.remember(at);
         if self.conn.scratch.answer.status == 101 {
             return self.upgrade(up, route).await;
+        }
+        if let Some(page) = route.pages.upstream(self.status) {
+            return self.deliver_page(up, at, page, heard).await;
         }
         // An early refusal ends the sending (F8); an early success may be a conversation.
         let stopped = !self.conn.scratch.up.is_done() && (up.deaf || self.conn.scratch.answer.status >= 300);
@@ -70,6 +75,25 @@ impl Exchange<'_> {
         let conn = &mut *self.conn;
         let left = if whole { Body::Empty } else { conn.scratch.up.abandon(&mut conn.buffer) };
         self.after(keep, left).await
+    }
+
+    /// Answers with a page of ours in place of the backend's answer. The connection is kept if that answer has come whole.
+    async fn deliver_page(&mut self, mut up: Upstream, at: Place, page: &ErrorPage, heard: Nanos) -> After {
+        let answer = &self.conn.scratch.answer;
+        up.buffer.consume(answer.len);
+        let mut body = Body::of_response(answer.framing);
+        while let Ok(piece) = body.decode(up.buffer.unread()) {
+            if piece.skip + piece.data == 0 {
+                break;
+            }
+            up.buffer.consume(piece.skip + piece.data);
+        }
+        if body.is_done() && self.conn.scratch.up.is_done() && !up.deaf {
+            self.part(up, at, true, heard);
+        } else {
+            self.conn.worker.buffers.give(up.buffer);
+        }
+        self.answer(Reply { status: self.status, content_type: &page.content_type, body: page.body.as_bytes(), fields: b"" }).await
     }
 
     /// Statistics of an attempt that was answered.

@@ -3,7 +3,6 @@
 //! retry as the policy says → statistics and log.
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -12,7 +11,6 @@ use net::Stream;
 use policy::Nanos;
 use policy::balance::{Balance, hash_key};
 use policy::retry::{Attempted, Failure, Verdict};
-use wire::h1::path::{Normal, normalise};
 use wire::h1::{Body, Framing, Progress, Version};
 
 use super::claim::{InFlight, Said};
@@ -23,7 +21,7 @@ use crate::buffer::{Buffer, STEP};
 use crate::error::Reason;
 use crate::filter::{Ending, Here, Step};
 use crate::log;
-use crate::message::{AddressText, Asked, client, is_plain_id, new_id};
+use crate::message::{AddressText, Asked};
 use crate::plan::edits::fill;
 use crate::plan::{Action, Backend, Route};
 use crate::upstream::pick::{LocalPool, Nobody};
@@ -45,35 +43,6 @@ pub(crate) enum After {
     Leave,
     /// There is nobody to tell.
     Gone,
-}
-
-/// What is found out about a request before it's routed.
-#[derive(Debug)]
-pub(crate) struct Known {
-    /// The normalised path where it differs from the one that came.
-    path: Vec<u8>,
-    rewritten: bool,
-    trusted: bool,
-    client: IpAddr,
-    id: Vec<u8>,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Self { path: Vec::new(), rewritten: false, trusted: false, client: IpAddr::from([0, 0, 0, 0]), id: Vec::new() }
-    }
-}
-
-impl Known {
-    /// The request with all that is known of it.
-    pub(crate) fn asked<'a>(&'a self, head: &'a wire::h1::Request, text: &'a [u8], peer: &'a AddressText) -> Asked<'a> {
-        let path = match head.path.of(text) {
-            _ if self.rewritten => &self.path[..],
-            b"" => b"/",
-            path => path,
-        };
-        Asked { head, text, path, peer, trusted: self.trusted, client: self.client, id: &self.id }
-    }
 }
 
 /// A connection to a backend during one attempt, counted as in flight for as long as it lives.
@@ -130,6 +99,13 @@ pub(super) enum Trouble {
     Upstream(Failure, Reason),
     /// Not to be tried again: the client's fault, or the time for the whole exchange is up.
     Final(Reason),
+}
+
+/// What a consistent hash goes by; 0 for algorithms without a key.
+pub(crate) fn balance_key(balance: &Balance, asked: &Asked<'_>, route: &str) -> u64 {
+    let Balance::Hash(hash) = balance else { return 0 };
+    // Without the key there is nothing to be consistent about; the client's address spreads better than one fixed value.
+    asked.key_hash(&hash.key, route).unwrap_or_else(|| hash_key(AddressText::new(asked.client).as_bytes()))
 }
 
 /// Runs the exchange whose request head has been read.
@@ -200,6 +176,9 @@ impl<'c> Exchange<'c> {
         if let Err(reason) = self.look() {
             return self.fail(reason).await;
         }
+        if self.conn.listener.redirect.is_some() {
+            return self.send_elsewhere().await;
+        }
         if self.conn.scratch.head.asterisk {
             return self.answer_options().await;
         }
@@ -228,6 +207,19 @@ impl<'c> Exchange<'c> {
                 self.answer(Reply { status: *status, content_type: "", body: b"", fields: &fields }).await
             }
         }
+    }
+
+    /// Answers as a listener that sends everybody elsewhere.
+    async fn send_elsewhere(&mut self) -> After {
+        let listener = self.conn.listener.clone();
+        let asked = self.asked();
+        let (Some(to), false) = (&listener.redirect, asked.host().is_empty()) else { return self.fail(Reason::Malformed).await };
+        let mut fields = b"Location: ".to_vec();
+        fill(to, &asked, &mut fields);
+        fields.extend_from_slice(b"\r\n");
+        // 308 keeps the method, which 301 may turn into GET.
+        let status = if matches!(asked.method(), b"GET" | b"HEAD") { 301 } else { 308 };
+        self.answer(Reply { status, content_type: "", body: b"", fields: &fields }).await
     }
 
     /// Runs the route's filters; what follows if one of them ended the exchange.
@@ -288,25 +280,8 @@ impl<'c> Exchange<'c> {
     /// Finds out what routing and forwarding need to know.
     fn look(&mut self) -> Result<(), Reason> {
         let conn = &mut *self.conn;
-        let (listener, text) = (&conn.listener, conn.buffer.held());
         let scratch = &mut *conn.scratch;
-        let (head, known) = (&scratch.head, &mut scratch.known);
-        (known.trusted, known.client) = client(head, text, conn.peer, |address| listener.trusts(address));
-        known.id.clear();
-        match head.find(wire::h1::Name::XRequestId).map(|field| field.value.of(text)).filter(|id| is_plain_id(id)) {
-            Some(id) => known.id.extend_from_slice(id),
-            None => known.id.extend_from_slice(&new_id(&mut conn.worker.rng.borrow_mut())),
-        }
-        known.rewritten = false;
-        if !head.asterisk && !head.path.is_empty() {
-            known.path.clear();
-            let normal = normalise(head.path.of(text), listener.path, &mut known.path).map_err(|_| Reason::BadPath)?;
-            known.rewritten = normal == Normal::Rewritten;
-        }
-        match head.framing {
-            Framing::Length(n) if n > listener.max_body => Err(Reason::BodyTooLarge),
-            _ => Ok(()),
-        }
+        scratch.known.look(&scratch.head, conn.buffer.held(), conn.peer, &conn.listener, &mut conn.worker.rng.borrow_mut())
     }
 
     /// Sends the request to the pool's backends, one after the other if need be, and passes the answer on.
@@ -397,10 +372,7 @@ impl<'c> Exchange<'c> {
 
     /// What a consistent hash goes by; 0 for algorithms without a key.
     fn key(&self, balance: &Balance, route: &Route) -> u64 {
-        let Balance::Hash(hash) = balance else { return 0 };
-        let asked = self.asked();
-        // Without the key there is nothing to be consistent about; the client's address spreads better than one fixed value.
-        asked.key_hash(&hash.key, &route.name).unwrap_or_else(|| hash_key(AddressText::new(asked.client).as_bytes()))
+        balance_key(balance, &self.asked(), &route.name)
     }
 
     /// Whether the answer's status is one that the policy has another backend try for.
@@ -547,7 +519,7 @@ impl<'c> Exchange<'c> {
         scratch.up.give_pipe(&conn.worker.pipes);
         scratch.up.start(Body::of_request(framing), framing == Framing::Chunked, self.keep);
         scratch.up.take_pipe(&conn.worker.pipes);
-        scratch.up.most = conn.listener.max_body;
+        scratch.up.most = conn.listener.max_body.min(route.max_body);
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         super::head::upstream(
             &mut scratch.up.out,
@@ -584,13 +556,18 @@ impl<'c> Exchange<'c> {
         let asked = self.asked();
         let form = Form::accepted(&asked);
         let id = String::from_utf8_lossy(asked.id).into_owned();
-        let body = form.body(reason, status, &id);
         let fields = error_fields(reason, id.as_bytes(), added);
+        let local = self.local.clone();
+        if let Some(page) = self.route.and_then(|i| local.plan.routes[i].pages.own(status)) {
+            let (content_type, body) = (&page.content_type, page.body.as_bytes());
+            return self.answer(Reply { status, content_type, body, fields: &fields }).await;
+        }
+        let body = form.body(reason, status, &id);
         self.answer(Reply { status, content_type: form.content_type(), body: body.as_bytes(), fields: &fields }).await
     }
 
     /// Sends an answer of ours, then reads what is left of the request's body if that's little (A9).
-    async fn answer(&mut self, reply: Reply<'_>) -> After {
+    pub(super) async fn answer(&mut self, reply: Reply<'_>) -> After {
         self.status = reply.status;
         let keep = self.may_keep();
         let route = self.route.map(|i| &self.local.plan.routes[i]);
@@ -600,6 +577,11 @@ impl<'c> Exchange<'c> {
         }
         fields.extend_from_slice(&self.conn.scratch.effects.response);
         fields.extend_from_slice(reply.fields);
+        if let Some(route) = route.filter(|route| route.response_edits.has_defaults()) {
+            let lines = fields.clone();
+            let has = |name: &[u8]| lines.split(|b| *b == b'\n').any(|line| names(line, name));
+            route.response_edits.write_defaults(has, &self.asked(), &mut fields);
+        }
         let conn = &mut *self.conn;
         let scratch = &mut *conn.scratch;
         let left = if self.body_pumped { scratch.up.abandon(&mut conn.buffer) } else { Body::of_request(scratch.head.framing) };
@@ -688,4 +670,9 @@ impl<'c> Exchange<'c> {
         let lost = self.conn.worker.lines.push(format, &line);
         self.conn.worker.cells.log_lost.add(lost);
     }
+}
+
+/// Whether a line of a head is a field of this name.
+fn names(line: &[u8], name: &[u8]) -> bool {
+    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }

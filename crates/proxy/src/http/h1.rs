@@ -11,9 +11,10 @@ use net::Stream;
 use policy::Nanos;
 use wire::h1::{Progress, Reject, Request, Response, Status};
 
-use super::exchange::{self, After, Known};
+use super::exchange::{self, After};
 use super::forward::Pump;
 use super::head::Connection as Fate;
+use super::look::Known;
 use super::reply::{Form, Reply, error_fields};
 use crate::buffer::Buffer;
 use crate::error::Reason;
@@ -310,7 +311,7 @@ impl Connection {
 }
 
 /// The reason for a head that was refused. Its finer word is in [`Reject::reason`].
-fn of_reject(reject: Reject) -> Reason {
+pub(crate) fn of_reject(reject: Reject) -> Reason {
     match (reject, reject.status()) {
         (Reject::Framing(_) | Reject::Nominated, 400) => Reason::BadFraming,
         (_, 405) => Reason::MethodNotAllowed,

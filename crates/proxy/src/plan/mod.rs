@@ -2,6 +2,7 @@
 
 mod chain;
 pub(crate) mod edits;
+pub(crate) mod pages;
 mod pool;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,9 +21,10 @@ pub use pool::{Backend, Pool};
 
 use crate::board::{Board, LimitState};
 use crate::buffer::STEP;
-use crate::filter::Filter;
+use crate::filter::{Filter, cors};
 use crate::store::Settings;
 use edits::Edits;
+use pages::Pages;
 
 /// Gives the addresses a backend's name stands for now; empty while it has never been resolved.
 pub type Resolve<'a> = &'a dyn Fn(&str, u16) -> Vec<SocketAddr>;
@@ -44,10 +46,13 @@ pub struct Plan {
 /// One listener.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    pub(crate) name: String,
     pub(crate) addresses: Vec<SocketAddr>,
     trusted: Vec<IpNet>,
     pub(crate) limits: wire::h1::Limits,
     pub(crate) max_body: u64,
+    /// Where every client is sent.
+    pub(crate) redirect: Option<model::Template>,
     pub(crate) path: wire::h1::path::Policy,
     pub(crate) underscores: bool,
     pub(crate) max_connections: u32,
@@ -113,6 +118,8 @@ pub(crate) struct Route {
     pub(crate) request: Edits,
     pub(crate) response_edits: Edits,
     pub(crate) filters: Box<[Filter]>,
+    pub(crate) max_body: u64,
+    pub(crate) pages: Pages,
     pub(crate) log: bool,
 }
 
@@ -133,7 +140,7 @@ impl Plan {
         Self {
             listeners: config.listeners.iter().map(|listener| Arc::new(compile_listener(listener, board))).collect(),
             router: Router::new(config.routes.iter().map(|route| route.rule.clone()).collect()),
-            routes: config.routes.iter().map(|route| compile_route(route, board)).collect(),
+            routes: config.routes.iter().map(|route| compile_route(route, resolve, board)).collect(),
             pools,
             limits: limited.map(|route| board.limit(&route.name)).collect(),
             store: config.redis.as_ref().map(|redis| Arc::new(Settings::compile(redis, resolve))),
@@ -154,11 +161,13 @@ impl Plan {
 fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     let limits = listener.limits;
     Listener {
+        name: listener.name.clone(),
         addresses: listener.listen.clone(),
         trusted: listener.trusted_proxies.clone(),
         // A head is read into one buffer: a higher limit could not be told from a client that has stopped in the middle.
         limits: wire::h1::Limits { target: limits.target, line: limits.line, head: limits.head.min(STEP), fields: limits.fields },
         max_body: limits.body.unwrap_or(u64::MAX),
+        redirect: listener.redirect.clone(),
         path: wire::h1::path::Policy { keep_encoded_slash: listener.keep_encoded_slash },
         underscores: listener.underscores,
         max_connections: listener.max_connections.map_or(u32::MAX, Into::into),
@@ -175,7 +184,7 @@ fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     }
 }
 
-fn compile_route(route: &model::Route, board: &Board) -> Route {
+fn compile_route(route: &model::Route, resolve: Resolve<'_>, board: &Board) -> Route {
     Route {
         name: route.name.clone(),
         action: match &route.action {
@@ -193,11 +202,32 @@ fn compile_route(route: &model::Route, board: &Board) -> Route {
         total: nanos(route.timeout.total.limit),
         total_is_whole: route.timeout.total.whole,
         idle: nanos(route.timeout.idle),
-        request: Edits::compile(&route.request_headers),
-        response_edits: Edits::compile(&route.response_headers),
-        filters: chain::chain(route, board),
+        request: request_edits(route),
+        response_edits: response_edits(route),
+        filters: chain::chain(route, resolve, board),
+        max_body: route.shape.max_body.unwrap_or(u64::MAX),
+        pages: Pages::compile(&route.shape.error_pages),
         log: route.log,
     }
+}
+
+/// The operator's edits; and what filters tell the backend of somebody never comes from the client.
+fn request_edits(route: &model::Route) -> Edits {
+    let (basic, jwt, forward) = (&route.access.basic, &route.access.jwt, &route.access.forward);
+    let name = basic.iter().filter_map(|basic| basic.header.as_deref());
+    let claims = jwt.iter().flat_map(|jwt| jwt.claims.iter().map(|(field, _)| field.as_str()));
+    let answered = forward.iter().flat_map(|forward| forward.response_headers.iter().map(String::as_str));
+    let stripped = basic.iter().filter(|basic| basic.strip).map(|_| "authorization");
+    let token = jwt.iter().filter(|jwt| jwt.strip).map(|jwt| jwt.header.as_str());
+    Edits::compile(&route.request_headers).dropping(stripped.chain(token)).keeping_for_filters(name.chain(claims).chain(answered))
+}
+
+fn response_edits(route: &model::Route) -> Edits {
+    let mut edits = Edits::compile(&route.response_headers);
+    if let Some(preset) = &route.shape.security {
+        edits = edits.with_defaults(preset);
+    }
+    if route.shape.cors.is_some() { edits.dropping(cors::FIELDS) } else { edits }
 }
 
 /// Far enough for ever, near enough that sums don't overflow.

@@ -100,11 +100,35 @@ impl LocalPool {
 
     /// The backend for the next attempt, by index.
     pub(crate) fn pick(&self, key: u64, tried: &[u16], now: Nanos, rng: &mut fastrand::Rng) -> Result<usize, Nobody> {
+        self.pick_by(key, tried, now, rng, None)
+    }
+
+    /// The backends in the order in which one exchange would try them. Takes no turn from anybody.
+    pub(crate) fn preview(&self, key: u64, now: Nanos, rng: &mut fastrand::Rng) -> Result<Vec<usize>, Nobody> {
+        let turn = Cell::new(self.pool.state.turn());
+        let mut tried = Vec::new();
+        loop {
+            match self.pick_by(key, &tried, now, rng, Some(&turn)) {
+                Ok(backend) => tried.push(backend as u16),
+                Err(nobody) if tried.is_empty() => return Err(nobody),
+                Err(_) => return Ok(tried.into_iter().map(usize::from).collect()),
+            }
+        }
+    }
+
+    fn pick_by(
+        &self,
+        key: u64,
+        tried: &[u16],
+        now: Nanos,
+        rng: &mut fastrand::Rng,
+        turn: Option<&Cell<usize>>,
+    ) -> Result<usize, Nobody> {
         self.refresh(now);
         let tables = self.tables.borrow();
         for tier in tables.tiers.iter().filter(|tier| !tier.members.is_empty()) {
             let may = if tier.level.is_some() { Standing::In } else { Standing::Spare };
-            let view = Seen { local: self, tables: &tables, members: &tier.members, tried, now, may };
+            let view = Seen { local: self, tables: &tables, members: &tier.members, tried, now, may, turn };
             if let Some(member) = tier.balancer.pick(&view, key, rng) {
                 return Ok(usize::from(tier.members[member]));
             }
@@ -240,6 +264,8 @@ struct Seen<'a> {
     tried: &'a [u16],
     now: Nanos,
     may: Standing,
+    /// In place of the turn that all workers share.
+    turn: Option<&'a Cell<usize>>,
 }
 
 impl Seen<'_> {
@@ -270,7 +296,7 @@ impl View for Seen<'_> {
     }
 
     fn next_turn(&self) -> usize {
-        self.local.pool.state.next_turn()
+        self.turn.map_or_else(|| self.local.pool.state.next_turn(), |turn| turn.replace(turn.get().wrapping_add(1)))
     }
 }
 

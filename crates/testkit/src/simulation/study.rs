@@ -121,6 +121,7 @@ pub(super) fn all() -> Studies {
         protection,
         faults: vec![fault; BACKENDS],
         load: vec![(0, BROWNED)],
+        warm_up: 0,
         ..base.clone()
     }));
     let second = |n: usize| n as u64 * SECOND;
@@ -150,7 +151,7 @@ fn brownouts() -> Vec<(&'static str, Fault, &'static str, Protection)> {
     ];
     let retries = |retry| Protection { retry, ..Protection::default() };
     let with = |words, protection| faults.map(|(name, fault)| (name, fault, words, protection));
-    let all = with("all of them", ALL);
+    let all = with("all", ALL);
     [all, with("retries", retries(Retries::Budgeted)), with("three retries, no budget", retries(Retries::Naive))].concat()
 }
 

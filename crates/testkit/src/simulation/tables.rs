@@ -7,6 +7,7 @@ use super::world::Outcome;
 
 const HEAD: &str = include_str!("page/head.md");
 const BROWNOUT: &str = include_str!("page/brownout.md");
+const AFTER_BROWNOUT: &str = include_str!("page/after_brownout.md");
 const SPIKE: &str = include_str!("page/spike.md");
 const FOOT: &str = include_str!("page/foot.md");
 
@@ -22,7 +23,8 @@ pub(super) fn page(studies: &Studies) -> String {
         let (attempts, errors) = (brownout.outcome.attempts_per_request(), brownout.outcome.error_percent());
         let _ = writeln!(out, "| {} | {} | {attempts:.3} | {errors:.1} |", brownout.name, brownout.protection);
     }
-    let _ = writeln!(out, "\nThe load is {BROWNED} requests a second.");
+    let _ = writeln!(out, "\nThe load is {BROWNED} requests a second, for 35 seconds.");
+    out.push_str(AFTER_BROWNOUT);
     out.push_str(SPIKE);
     let _ = writeln!(out, "| | good answers at the end, % | attempts / request |\n|---|---:|---:|");
     for spike in &studies.spikes {
