@@ -280,6 +280,8 @@ pub struct BackendStatus {
     pub since: Option<String>,
     /// It passes its checks, and is down only because it flapped.
     pub held_down: bool,
+    /// Its last check that passed found it to serve badly: it keeps half its weight.
+    pub degraded: bool,
     /// A request could not connect, and no check has passed since: kept out of rotation.
     pub suspected: bool,
     /// Takes no new exchanges.
@@ -457,6 +459,7 @@ fn backend_status(control: &Shared, pool: &Pool, backend: &Backend, now: Nanos) 
         reason: facts.as_ref().map_or_else(String::new, |facts| facts.reason.clone()),
         since: facts.as_ref().map(|facts| text::iso(facts.since)),
         held_down: facts.as_ref().is_some_and(|facts| facts.is_held_down),
+        degraded: state.is_degraded(),
         suspected: state.suspect_until() > now,
         draining: state.is_draining(),
         weight: backend.weight_now().get(),
