@@ -90,6 +90,10 @@ fn limits(page: &mut Page, control: &Shared, limits: &[Arc<LimitState>]) {
         "Client connections closed at once because their address had as many as it may.",
     )
     .row(&[], control.data.totals().crowded);
+    let totals = control.data.totals();
+    page.gauge("evenkeel_store_connections", "Workers with a connection to the Redis of shared limits.").row(&[], totals.store_up);
+    page.counter("evenkeel_store_failures_total", "Times a connection to Redis failed or did not answer in time.")
+        .row(&[], totals.store_failures);
     if limits.is_empty() {
         return;
     }

@@ -60,6 +60,10 @@ pub struct Status {
     pub limit_memory_bytes: u64,
     /// Keys of rate limits forgotten in a flood of keys although they still owed something.
     pub limit_forgotten_keys: u64,
+    /// Workers with a connection to the Redis of shared limits.
+    pub store_connections: u64,
+    /// Times a connection to it failed or did not answer in time.
+    pub store_failures: u64,
     /// Where the keys of tokens are fetched; empty without any.
     #[serde(default)]
     pub issuers: Vec<IssuerStatus>,
@@ -388,6 +392,8 @@ pub(crate) fn collect(control: &Shared) -> Status {
         limits: plan.iter().flat_map(|plan| &plan.limits).map(|limit| limit_status(limit)).collect(),
         limit_memory_bytes: (board.rates.bytes() + board.counts.bytes()) as u64,
         limit_forgotten_keys: board.rates.evicted(),
+        store_connections: totals.store_up,
+        store_failures: totals.store_failures,
         issuers: control.issuers.sets().into_iter().map(issuer_status).collect(),
     }
 }
