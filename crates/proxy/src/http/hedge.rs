@@ -18,15 +18,18 @@ use crate::error::Reason;
 use crate::plan::Route;
 use crate::upstream::pick::LocalPool;
 
+/// What came of the second attempt, with the head of its answer; boxed, as it is large and rare.
+type Heard = Result<Box<(Upstream, Response)>, Trouble>;
+
 /// The second attempt: it has what it needs with it, so that it can be dropped at any moment.
 struct Second {
     at: Place,
-    heard: Pin<Box<dyn Future<Output = Result<(Upstream, Response), Trouble>>>>,
+    heard: Pin<Box<dyn Future<Output = Heard>>>,
 }
 
 enum Event {
     First(Result<(), Trouble>),
-    Second(Result<(Upstream, Response), Trouble>),
+    Second(Heard),
     /// The second attempt is due, or has taken too long.
     Time,
 }
@@ -98,7 +101,8 @@ impl Exchange<'_> {
                     second = self.second(pool, route);
                     timer.set(if second.is_some() { self.now() + self.response } else { Nanos::MAX });
                 }
-                Event::Second(Ok((up, answer))) => {
+                Event::Second(Ok(heard)) => {
+                    let (up, answer) = *heard;
                     let now = self.now();
                     first.in_flight.note(Said::TooLate, now.saturating_sub(first.begun), || now);
                     self.conn.worker.buffers.give(first.buffer);
@@ -166,7 +170,7 @@ impl Exchange<'_> {
             })
             .await?;
             // An answer to half of a request is none to this one.
-            if written < request.len() { Err(broken()) } else { Ok((up, answer)) }
+            if written < request.len() { Err(broken()) } else { Ok(Box::new((up, answer))) }
         };
         Some(Second { at, heard: Box::pin(heard) })
     }
