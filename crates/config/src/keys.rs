@@ -10,6 +10,7 @@ mod health;
 mod limit;
 mod listener;
 mod pool;
+mod queue;
 mod root;
 mod route;
 mod shape;
@@ -24,6 +25,7 @@ pub(crate) use health::{HEALTH, HEALTH_TLS};
 pub(crate) use limit::{CONCURRENCY, RATE_LIMIT, REDIS};
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, IDLE, POOL, RETRY};
+pub(crate) use queue::QUEUE;
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 pub(crate) use shape::{CORS, ERROR_PAGE, REWRITE, SECURITY_HEADERS};
@@ -225,6 +227,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &BREAKER,
     &IDLE,
     &STICKY,
+    &QUEUE,
     &REDIS,
     &TEST,
     &EXPECT,

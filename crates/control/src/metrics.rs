@@ -90,6 +90,10 @@ fn limits(page: &mut Page, control: &Shared, limits: &[Arc<LimitState>]) {
         "Client connections closed at once because their address had as many as it may.",
     )
     .row(&[], control.data.totals().crowded);
+    let totals = control.data.totals();
+    page.gauge("evenkeel_store_connections", "Workers with a connection to the Redis of shared limits.").row(&[], totals.store_up);
+    page.counter("evenkeel_store_failures_total", "Times a connection to Redis failed or did not answer in time.")
+        .row(&[], totals.store_failures);
     if limits.is_empty() {
         return;
     }
@@ -139,6 +143,17 @@ fn pools(page: &mut Page, pools: &[Arc<Pool>]) {
     totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.errors));
     let mut family = page.counter("evenkeel_pool_retries_total", "Attempts that a pool made again.");
     totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.retries));
+    let mut family = page.counter("evenkeel_pool_hedges_total", "Second attempts that a pool made beside a slow first one.");
+    totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.hedges));
+    let mut family = page.counter("evenkeel_pool_hedges_won_total", "Second attempts that answered before the first.");
+    totals.iter().for_each(|(_, labels, totals)| _ = family.row(labels, totals.hedges_won));
+    let queues = || totals.iter().filter(|(pool, ..)| pool.queue_length().is_some());
+    let mut family = page.gauge("evenkeel_pool_queue_length", "Exchanges that wait for a backend with room.");
+    queues().for_each(|(pool, labels, _)| _ = family.row(labels, pool.state.waiting()));
+    let mut family = page.counter("evenkeel_pool_queued_total", "Exchanges that had to wait for a backend with room.");
+    queues().for_each(|(_, labels, totals)| _ = family.row(labels, totals.queued));
+    let mut family = page.counter("evenkeel_pool_queue_wait_seconds_total", "How long exchanges waited for a backend with room.");
+    queues().for_each(|(_, labels, totals)| _ = family.row(labels, totals.queue_wait as f64 / 1e9));
     let mut family =
         page.counter("evenkeel_pool_sessions_total", "Answers of a sticky pool, by what became of the client's session.");
     for (pool, _, totals) in totals.iter().filter(|(pool, ..)| pool.is_sticky()) {

@@ -60,6 +60,10 @@ pub struct Status {
     pub limit_memory_bytes: u64,
     /// Keys of rate limits forgotten in a flood of keys although they still owed something.
     pub limit_forgotten_keys: u64,
+    /// Workers with a connection to the Redis of shared limits.
+    pub store_connections: u64,
+    /// Times a connection to it failed or did not answer in time.
+    pub store_failures: u64,
     /// Where the keys of tokens are fetched; empty without any.
     #[serde(default)]
     pub issuers: Vec<IssuerStatus>,
@@ -213,6 +217,15 @@ pub struct PoolStatus {
     pub errors: u64,
     /// Attempts made again.
     pub retries: u64,
+    /// Second attempts made beside a slow first one.
+    #[serde(default)]
+    pub hedges: u64,
+    /// Of these, that answered first.
+    #[serde(default)]
+    pub hedges_won: u64,
+    /// The line before its backends; `None` where nobody waits.
+    #[serde(default)]
+    pub queue: Option<QueueStatus>,
     /// The breaker of the pool as a whole: `closed`, `open` or `half_open`; `None` without one.
     pub breaker: Option<String>,
     /// So few backends are healthy that their health is ignored.
@@ -230,6 +243,20 @@ pub struct PoolStatus {
     pub stale_names: BTreeMap<String, String>,
     /// In the order of the file.
     pub backends: Vec<BackendStatus>,
+}
+
+/// The line before backends that are all at their `max_connections`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QueueStatus {
+    /// Exchanges that wait now.
+    pub waiting: u32,
+    /// Most that may.
+    pub length: usize,
+    /// Exchanges that had to wait since the start.
+    pub waited: u64,
+    /// How long they did on average. Unit: milliseconds.
+    pub mean_wait_ms: f64,
 }
 
 /// How clients of a sticky pool stayed.
@@ -365,6 +392,8 @@ pub(crate) fn collect(control: &Shared) -> Status {
         limits: plan.iter().flat_map(|plan| &plan.limits).map(|limit| limit_status(limit)).collect(),
         limit_memory_bytes: (board.rates.bytes() + board.counts.bytes()) as u64,
         limit_forgotten_keys: board.rates.evicted(),
+        store_connections: totals.store_up,
+        store_failures: totals.store_failures,
         issuers: control.issuers.sets().into_iter().map(issuer_status).collect(),
     }
 }
@@ -413,6 +442,14 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
         exchanges: totals.exchanges,
         errors: totals.errors,
         retries: totals.retries,
+        hedges: totals.hedges,
+        hedges_won: totals.hedges_won,
+        queue: pool.queue_length().map(|length| QueueStatus {
+            waiting: pool.state.waiting(),
+            length,
+            waited: totals.queued,
+            mean_wait_ms: totals.queue_wait as f64 / 1e6 / totals.queued.max(1) as f64,
+        }),
         breaker: pool.pool_breaker().map(|_| pool.state.breaker().state(now).word().to_owned()),
         failing_open: pool.is_failing_open(now),
         sticky: pool.is_sticky().then(|| {

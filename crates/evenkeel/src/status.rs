@@ -122,6 +122,15 @@ fn render_pool(pool: &PoolStatus) -> String {
         &["backend", "address", "health", "weight", "in flight", "requests", "failed", "5xx", "latency", "last check"],
         &rows,
     ));
+    if pool.hedges > 0 {
+        out.push_str(&format!("hedges: {} second attempts, {} of them won\n", pool.hedges, pool.hedges_won));
+    }
+    if let Some(queue) = pool.queue.as_ref().filter(|queue| queue.waited > 0) {
+        out.push_str(&format!(
+            "queue: {} of {} wait, {} have waited {:.2} ms on average\n",
+            queue.waiting, queue.length, queue.waited, queue.mean_wait_ms
+        ));
+    }
     if let Some(sticky) = &pool.sticky {
         let remembered = sticky.remembered.map_or_else(String::new, |n| format!(", {n} remembered"));
         out.push_str(&format!("sessions: {} kept, {} begun, {} moved{remembered}\n", sticky.kept, sticky.begun, sticky.moved));

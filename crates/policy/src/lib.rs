@@ -14,6 +14,7 @@ pub mod limit;
 pub mod measure;
 mod networks;
 pub mod outlier;
+pub mod queue;
 pub mod retry;
 mod rewrite;
 pub mod route;

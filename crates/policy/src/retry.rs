@@ -7,8 +7,9 @@
 mod budget;
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use crate::Nanos;
+use crate::{Nanos, nanos};
 
 pub use budget::{Budget, BudgetParams};
 
@@ -27,11 +28,41 @@ pub struct Retry {
     pub on: Conditions,
     /// How many retries all exchanges of the pool may make together.
     pub budget: BudgetParams,
+    /// How long is waited before a retry that is not for a connection that could not be made.
+    pub backoff: Backoff,
+    /// How long one attempt may take up to the head of its answer, where it may be made again; `None` leaves that to the route. Such a
+    /// timeout is a [`Failure::ResponseTimeout`], and tried again only with that condition.
+    pub attempt_timeout: Option<Duration>,
 }
+
+/// Exponential backoff with full jitter: before the nth retry a time drawn from 0 to `base` × 2ⁿ⁻¹, so that what failed together does not come
+/// back together (Brooker, "Exponential backoff and jitter", 2015).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// Longest wait before the first retry. Default: 25 ms; 0 never waits.
+    pub base: Duration,
+    /// Longest wait before any. Default: 250 ms.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { base: Duration::from_millis(25), max: Duration::from_millis(250) }
+    }
+}
+
+/// A backend that asks for more time than this (`Retry-After`) is not waited for.
+const LONGEST_ASKED: Nanos = 10_000_000_000;
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 2, on: Conditions::default(), budget: BudgetParams::default() }
+        Self {
+            attempts: 2,
+            on: Conditions::default(),
+            budget: BudgetParams::default(),
+            backoff: Backoff::default(),
+            attempt_timeout: None,
+        }
     }
 }
 
@@ -94,6 +125,8 @@ pub struct Attempted {
     pub answer_started: bool,
     /// When the whole exchange must be over.
     pub deadline: Option<Nanos>,
+    /// How long the answer asked to be left alone (`Retry-After`). It binds where no other backend is left to try.
+    pub retry_after: Option<Nanos>,
 }
 
 /// What to do now.
@@ -124,6 +157,8 @@ pub enum Why {
     Attempts,
     /// The pool's budget is used up.
     Budget,
+    /// The backend asked for more time than there is.
+    RetryAfter,
 }
 
 impl Why {
@@ -137,11 +172,30 @@ impl Why {
             Self::AllTried => "all_tried",
             Self::Attempts => "attempts",
             Self::Budget => "budget",
+            Self::RetryAfter => "retry_after",
         }
     }
 }
 
+impl Attempted {
+    /// How long the one backend there is asked to be left alone.
+    fn asked_for(&self) -> Nanos {
+        self.retry_after.filter(|_| !self.untried).unwrap_or(0)
+    }
+}
+
 impl Retry {
+    /// How long to wait before the attempt that follows this failure.
+    pub fn pause(&self, failure: Failure, attempted: &Attempted, rng: &mut fastrand::Rng) -> Nanos {
+        if matches!(failure, Failure::Connect | Failure::ConnectTimeout) {
+            // Nobody has worked on it, and another backend may at once (F1).
+            return 0;
+        }
+        let doublings = u32::from(attempted.tries.saturating_sub(1)).min(20);
+        let most = nanos(self.backoff.base).saturating_mul(1 << doublings).min(nanos(self.backoff.max));
+        rng.u64(0..=most).max(attempted.asked_for())
+    }
+
     /// Decides; takes from the budget when the verdict is a retry that needs it. F1, F2 and F7 do not: no backend has
     /// worked on the request.
     pub fn judge(&self, failure: Failure, attempted: &Attempted, budget: &Budget, now: Nanos) -> Verdict {
@@ -175,6 +229,8 @@ impl Retry {
             Failure::Status(status) => {
                 sure(self.on.statuses.iter().any(|range| range.contains(&status)), Why::NotConfigured)?;
                 sure(repeatable, Why::Unsafe)?;
+                let asked = it.asked_for();
+                sure(asked <= LONGEST_ASKED && it.deadline.is_none_or(|end| now.saturating_add(asked) < end), Why::RetryAfter)?;
             }
             Failure::Malformed => return Err(Why::NotConfigured),
         }
@@ -211,6 +267,7 @@ mod tests {
         body_held: true,
         answer_started: false,
         deadline: Some(1000),
+        retry_after: None,
     };
     const POST: Attempted = Attempted { idempotent: false, ..GET };
 
@@ -297,6 +354,36 @@ mod tests {
         assert_eq!(verdicts, [Verdict::OtherBackend, Verdict::OtherBackend, Verdict::GiveUp(Why::Attempts)]);
     }
 
+    #[test]
+    fn a_pause_is_drawn_from_all_of_a_span_that_doubles_up_to_its_most() {
+        let retry = everything();
+        let mut rng = fastrand::Rng::with_seed(1);
+        for (tries, most) in [(1, 25), (2, 50), (3, 100), (4, 200), (5, 250), (255, 250)] {
+            let attempted = Attempted { tries, ..GET };
+            let pauses: Vec<_> = (0..2000).map(|_| retry.pause(Failure::Reset, &attempted, &mut rng) / 10_000).collect();
+            let (least, longest) = (pauses.iter().min().copied(), pauses.iter().max().copied());
+            assert!(least < Some(most) && longest > Some(most * 98) && longest <= Some(most * 100), "{least:?} {longest:?}");
+            let mean = pauses.iter().sum::<u64>() / 2000;
+            assert!((most * 45..most * 55).contains(&mean), "{mean}");
+        }
+        assert_eq!(retry.pause(Failure::Connect, &GET, &mut rng), 0);
+    }
+
+    #[test]
+    fn what_a_backend_asks_for_binds_where_there_is_no_other() {
+        let second = 1_000_000_000;
+        let asks = |after: Nanos, untried| Attempted { retry_after: Some(after), untried, deadline: Some(15 * second), ..GET };
+        let verdict = |attempted| judge(&everything(), Failure::Status(503), attempted);
+        let mut rng = fastrand::Rng::with_seed(1);
+        assert_eq!(verdict(asks(2 * second, false)), Verdict::OtherBackend);
+        assert_eq!(everything().pause(Failure::Status(503), &asks(2 * second, false), &mut rng), 2 * second);
+        assert!(everything().pause(Failure::Status(503), &asks(2 * second, true), &mut rng) < second);
+        assert_eq!(verdict(asks(11 * second, false)), Verdict::GiveUp(Why::RetryAfter));
+        assert_eq!(verdict(asks(3600 * second, true)), Verdict::OtherBackend);
+        let no_time = Attempted { deadline: Some(2 * second), ..asks(2 * second, false) };
+        assert_eq!(verdict(no_time), Verdict::GiveUp(Why::RetryAfter));
+    }
+
     fn any_attempted() -> impl Strategy<Value = Attempted> {
         (0_u8..5, 0_u8..3, any::<[bool; 6]>()).prop_map(|(tries, resets, flags)| Attempted {
             tries,
@@ -308,6 +395,7 @@ mod tests {
             body_held: flags[4],
             answer_started: flags[5],
             deadline: None,
+            retry_after: None,
         })
     }
 

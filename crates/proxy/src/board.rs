@@ -10,7 +10,7 @@ mod limit;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use policy::breaker::Breaker;
 use policy::limit::{Counts, Rates};
 
 pub use keys::KeySet;
-use policy::measure::Ewma;
+use policy::measure::{Ewma, Quantile};
 use policy::retry::{Budget, BudgetParams};
 use policy::sticky::Table;
 use policy::{Key, Nanos};
@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 pub use limit::{LimitState, LimitTotals};
 
 use crate::stats::{BackendCells, PoolCells};
+use crate::upstream::queue::Line;
 use guard::Guarded;
 
 /// A value on cache lines of its own, for what several cores write.
@@ -83,6 +84,8 @@ pub struct PoolState {
     /// Told when a worker suspects a backend, so that the health check looks at once.
     suspicion: Notify,
     sessions: Mutex<Option<(SessionTerms, Arc<Table>)>>,
+    /// Who waits for one of its backends to have room.
+    pub(crate) line: Line,
 }
 
 impl PoolState {
@@ -97,6 +100,7 @@ impl PoolState {
             serves: AtomicBool::new(false),
             suspicion: Notify::new(),
             sessions: Mutex::default(),
+            line: Line::default(),
         }
     }
 
@@ -116,6 +120,7 @@ impl PoolState {
 
     pub(crate) fn changed(&self) {
         self.epoch.fetch_add(1, SeqCst);
+        self.line.poke();
     }
 
     /// The next turn of the one order that all workers share.
@@ -151,6 +156,11 @@ impl PoolState {
     pub fn known_sessions(&self, now: Nanos) -> Option<usize> {
         let table = lock(&self.sessions).as_ref().map(|(_, table)| table.clone());
         table.map(|table| table.len(now))
+    }
+
+    /// How many exchanges wait for a backend with room.
+    pub fn waiting(&self) -> u32 {
+        self.line.waiting()
     }
 
     /// Waits until a worker suspects a backend of this pool.
@@ -250,6 +260,11 @@ impl BackendState {
         self.suspect_until() > now
     }
 
+    /// Whether those who wait in line do not want it now.
+    fn is_out_of_turn(&self, now: Nanos) -> bool {
+        self.is_suspect(now) || self.outlier().is_ejected(now) || self.breaker().open_until() > now
+    }
+
     /// Ends a suspicion whose time is over, so that the next one is news again.
     pub(crate) fn absolve(&self, now: Nanos) {
         let until = self.suspect_until();
@@ -304,11 +319,36 @@ impl BackendState {
 
     /// Counts one more attempt if that makes no more than `most`. Two workers that both see the last place don't both get it.
     pub(crate) fn begin_within(&self, most: u32) -> bool {
-        let is_within = self.in_flight.fetch_add(1, Relaxed) < most;
-        if !is_within {
-            self.end();
+        if most == u32::MAX {
+            self.begin();
+            return true;
         }
-        is_within
+        // Never more than `most`, not even for a moment in which another would find it full.
+        self.in_flight.fetch_update(Relaxed, Relaxed, |n| (n < most).then(|| n + 1)).is_ok()
+    }
+
+    /// Ends an attempt at a backend that may have `most` of them: its place goes to the one whose turn it is, if somebody waits.
+    pub(crate) fn leave(self: &Arc<Self>, most: u32, now: impl Fn() -> Nanos) {
+        let line = &self.pool.line;
+        loop {
+            let joins = line.joins();
+            let is_waited_for = line.waiting() > 0;
+            let is_wanted =
+                is_waited_for && self.in_flight() <= most && self.health() != Health::Down && !self.is_out_of_turn(now());
+            if is_wanted && line.hand_on(self, most, now()) {
+                return;
+            }
+            self.end();
+            fence(SeqCst);
+            if is_waited_for && !is_wanted {
+                // It may be the last resort of those who look.
+                line.poke();
+            }
+            // Who joined since looked before there was this place.
+            if line.joins() == joins || !self.begin_within(most) {
+                return;
+            }
+        }
     }
 
     pub(crate) fn end(&self) {
@@ -345,6 +385,7 @@ pub struct Board {
     pools: Mutex<HashMap<String, Arc<PoolState>>>,
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
+    latencies: Mutex<HashMap<(String, u16), Arc<Quantile>>>,
     limits: Mutex<HashMap<String, Arc<LimitState>>>,
     /// What each key of each rate limit owes.
     pub rates: Arc<Rates>,
@@ -364,6 +405,7 @@ impl Board {
             pools: Mutex::default(),
             backends: Mutex::default(),
             listeners: Mutex::default(),
+            latencies: Mutex::default(),
             limits: Mutex::default(),
             rates: Arc::default(),
             counts: Arc::default(),
@@ -384,6 +426,11 @@ impl Board {
     /// The count of open connections of the listener of this name.
     pub(crate) fn listener(&self, name: &str) -> Arc<AtomicU32> {
         lock(&self.listeners).entry(name.to_owned()).or_default().clone()
+    }
+
+    /// What so many in a thousand of the attempts of the route of this name take.
+    pub(crate) fn latency_of(&self, route: &str, permille: u16) -> Arc<Quantile> {
+        lock(&self.latencies).entry((route.to_owned(), permille)).or_default().clone()
     }
 
     /// What the limits of the route of this name have done.

@@ -354,7 +354,7 @@ fn ask(
     let local = LocalPool::new(pool.clone(), None);
     let stuck = pool.sticky.as_ref().and_then(|sticky| sticky.session(asked, &route.name, now).backend);
     let mut previewed = local.preview(balance_key(&pool.balance, asked, &route.name), now, rng);
-    if let Some(at) = stuck.and_then(|at| local.stuck(at, &[], now)) {
+    if let Some(Ok(at)) = stuck.and_then(|at| local.stuck(at, &[], now)) {
         let mut order = previewed.unwrap_or_default();
         order.retain(|known| *known != at);
         order.insert(0, at);

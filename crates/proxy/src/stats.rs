@@ -47,6 +47,12 @@ pub(crate) struct PoolCells {
     pub(crate) exchanges: Count,
     pub(crate) errors: Count,
     pub(crate) retries: Count,
+    /// Exchanges that stood in line, and how long. Unit: nanoseconds.
+    pub(crate) queued: Count,
+    pub(crate) queue_wait: Count,
+    /// Second attempts beside a slow first one, and how many of them won.
+    pub(crate) hedges: Count,
+    pub(crate) hedges_won: Count,
     /// By [`Stay`].
     pub(crate) sessions: [Count; 3],
     pub(crate) latency: Latencies,
@@ -87,6 +93,9 @@ pub(crate) struct WorkerCells {
     pub(crate) panics: Count,
     pub(crate) accept_pauses: Count,
     pub(crate) crowded: Count,
+    /// 1 while the worker has a connection to the store of shared limits.
+    pub(crate) store_up: AtomicU32,
+    pub(crate) store_failures: Count,
     pub(crate) bytes_in: Count,
     pub(crate) bytes_out: Count,
 }
@@ -104,6 +113,8 @@ impl Default for WorkerCells {
             panics: Count::default(),
             accept_pauses: Count::default(),
             crowded: Count::default(),
+            store_up: AtomicU32::new(0),
+            store_failures: Count::default(),
             bytes_in: Count::default(),
             bytes_out: Count::default(),
         }
@@ -140,6 +151,10 @@ pub struct Totals {
     pub accept_pauses: u64,
     /// Client connections closed at once because their address had as many as it may.
     pub crowded: u64,
+    /// Workers with a connection to the store of shared limits.
+    pub store_up: u64,
+    /// Times a connection to it failed or did not answer in time.
+    pub store_failures: u64,
     /// Bytes of request bodies and tunnels read from clients.
     pub bytes_in: u64,
     /// Bytes of answer bodies and tunnels written to clients.
@@ -158,6 +173,8 @@ impl Totals {
             total.panics += cells.panics.get();
             total.accept_pauses += cells.accept_pauses.get();
             total.crowded += cells.crowded.get();
+            total.store_up += u64::from(cells.store_up.load(Relaxed));
+            total.store_failures += cells.store_failures.get();
             total.bytes_in += cells.bytes_in.get();
             total.bytes_out += cells.bytes_out.get();
             for (sum, count) in total.answers.iter_mut().zip(&cells.answers) {
@@ -181,6 +198,14 @@ pub struct PoolTotals {
     pub errors: u64,
     /// Attempts made again.
     pub retries: u64,
+    /// Exchanges that had to wait for a backend with room.
+    pub queued: u64,
+    /// How long they waited in all. Unit: nanoseconds.
+    pub queue_wait: u64,
+    /// Second attempts made beside a slow first one.
+    pub hedges: u64,
+    /// Of these, that answered first.
+    pub hedges_won: u64,
     /// Answers of a sticky pool to clients that stayed with their backend, that had none yet, and that left one for another.
     pub sessions: [u64; 3],
     /// Sum of all latencies. Unit: nanoseconds.
@@ -196,6 +221,10 @@ impl PoolTotals {
             total.exchanges += cell.exchanges.get();
             total.errors += cell.errors.get();
             total.retries += cell.retries.get();
+            total.queued += cell.queued.get();
+            total.hedges += cell.hedges.get();
+            total.hedges_won += cell.hedges_won.get();
+            total.queue_wait += cell.queue_wait.get();
             for (sum, count) in total.sessions.iter_mut().zip(&cell.sessions) {
                 *sum += count.get();
             }

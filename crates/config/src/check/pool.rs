@@ -5,9 +5,9 @@ use std::ops::{Range, RangeInclusive};
 
 use policy::Key;
 use policy::balance::{Balance, Hash, HashMethod};
-use policy::retry::{BudgetParams, Conditions, Retry};
+use policy::retry::{Backoff, BudgetParams, Conditions, Retry};
 
-use super::{backend, guard, health, key, statuses, sticky};
+use super::{backend, guard, health, key, queue, statuses, sticky};
 use crate::doc::{Doc, Section, Value};
 use crate::keys;
 use crate::model::{Address, Backend, Idle, Pool};
@@ -25,6 +25,7 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
         idle: idle(&section.section("idle", &keys::IDLE)),
         guard: guard::read(section),
         sticky: sticky::read(section),
+        queue: queue::read(section),
     }
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn of(absent: &Section<'_>, name: &str, backends: Vec<Backend>) -> Po
         idle: idle(&absent.section("idle", &keys::IDLE)),
         guard: guard::read(absent),
         sticky: None,
+        queue: queue::read(absent),
     }
 }
 
@@ -116,6 +118,8 @@ fn retry(section: &Section<'_>) -> Retry {
     Retry {
         attempts: section.integer("attempts"),
         on: section.get("on").map_or_else(Conditions::default, conditions),
+        backoff: Backoff { base: section.duration("backoff"), max: section.duration("backoff_max") },
+        attempt_timeout: section.get("attempt_timeout").and_then(Value::duration),
         budget: BudgetParams {
             percent: section.parsed("budget", whole_percent),
             per_second: section.parsed("budget_min", whole_per_second),

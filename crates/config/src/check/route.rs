@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::{access, headers, legal_name, limit, pattern, shape};
+use super::{access, headers, hedge, legal_name, limit, pattern, shape};
 use crate::doc::{Doc, Section, Text, Value};
 use crate::keys;
 use crate::model::{Access, Action, HeaderEdits, Part, Route, Shape, Template, Timeouts, Total, Variable};
@@ -58,9 +58,10 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
     let access = access::read(section);
     let shape = shape::read(section);
     let log = section.flag("log");
+    let hedge = hedge::read(section);
     let action = action(section, pools)?;
     if !matches!(action, Action::Pool(_)) {
-        for key in ["timeout", "request_headers", "rewrite"] {
+        for key in ["timeout", "request_headers", "rewrite", "hedge"] {
             if let Some(value) = section.get(key) {
                 section.doc.warn(value.key_span(), format!("`{key}` has no effect here: nothing goes upstream"), "take it out");
             }
@@ -73,6 +74,7 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
         timeout,
         request_headers,
         response_headers,
+        hedge,
         rate_limits: Vec::new(),
         concurrency,
         access,
@@ -90,6 +92,7 @@ pub(crate) fn catch_all(doc: &Doc<'_>, name: &str) -> Route {
         timeout: timeouts(&Section::absent(doc, &keys::TIMEOUT)),
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
+        hedge: None,
         rate_limits: Vec::new(),
         concurrency: Vec::new(),
         access: Access::default(),

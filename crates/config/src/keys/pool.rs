@@ -2,6 +2,7 @@
 
 use super::guard::{BREAKER_OR_OFF, PASSIVE_OR_OFF};
 use super::health::HEALTH_OR_OFF;
+use super::queue::QUEUE;
 use super::route::NAME;
 use super::sticky::STICKY;
 use super::{KEY, Kind, Table, optional, planned, required, with_default};
@@ -41,7 +42,13 @@ pub(crate) static POOL: Table = Table {
         optional("breaker", BREAKER_OR_OFF, "none", "{ error_rate = \"30%\" }", "Stops sending where too much fails."),
         optional("sticky", Kind::Table(&STICKY), "off", "{ cookie = \"evenkeel\" }", "Keeps a client with its backend.")
             .also_called(&["stickiness", "session_affinity", "affinity", "persistence"]),
-        planned("queue", "Holds exchanges while every backend is at `max_connections`."),
+        optional(
+            "queue",
+            Kind::Either(&[Kind::Off, Kind::Table(&QUEUE)]),
+            "1024 long, 5 s",
+            "{ length = 100, timeout = \"2s\" }",
+            "Holds exchanges while every backend is at its `max_connections`. `false` answers 503 at once.",
+        ),
         with_default(
             "slow_start",
             Kind::Duration("0s", "1h"),
@@ -143,6 +150,25 @@ pub(crate) static RETRY: Table = Table {
             "\"5/s\"",
             "Retries allowed on top, however little the traffic. Whole ones a second.",
         ),
+        with_default(
+            "backoff",
+            Kind::Duration("0s", "10s"),
+            "25ms",
+            "\"10ms\"",
+            "Longest wait before the first retry, doubled before each further one; the wait itself is drawn anew from 0 up to that. None after a \
+             connection that could not be made. A backend that was the only one and sent `Retry-After` is left alone as long as it asked, \
+             up to 10 s; after longer ones its answer is passed on.",
+        ),
+        with_default("backoff_max", Kind::Duration("0s", "1m"), "250ms", "\"1s\"", "The longest wait before any retry."),
+        optional(
+            "attempt_timeout",
+            Kind::Duration("1ms", "1h"),
+            "the route's",
+            "\"2s\"",
+            "How long one attempt may take up to the head of its answer, connecting included, where the request may be sent again. To try \
+             again after it, have \"timeout\" in `on`.",
+        )
+        .also_called(&["per_try_timeout", "try_timeout"]),
     ],
 };
 

@@ -59,6 +59,16 @@ pub(crate) static ROUTE: Table = Table {
             "Changes to every answer before it goes to the client.",
         ),
         optional(
+            "hedge",
+            Kind::Word("a percentile or a duration", "^(p[0-9]{2}(\\.[0-9])?|([0-9.]+(d|h|m|s|ms|us))+)$"),
+            "off",
+            "\"p95\"",
+            "Makes a second attempt, at another backend, where the head of the answer takes longer than this: a duration, or the time that \
+             this share of the route's attempts takes, followed live. The first head wins and the other attempt is cancelled. Only for \
+             idempotent requests whose body is held, once an exchange, within the retry budget of the pool, and in no sticky pool.",
+        )
+        .also_called(&["hedging", "hedge_after"]),
+        optional(
             "allow",
             NETWORKS,
             "everyone",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use policy::balance::{Balance, Weight};
 use policy::retry::Retry;
 
-use super::{Guard, Health, Sticky};
+use super::{Guard, Health, Queue, Sticky};
 
 /// A group of backends that serve the same.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Pool {
     pub guard: Guard,
     /// How a client stays with its backend; `None` where it does not.
     pub sticky: Option<Sticky>,
+    /// How exchanges wait for a backend with room; `None` where they do not.
+    pub queue: Option<Queue>,
 }
 
 /// One server of a pool.

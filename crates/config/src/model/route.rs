@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policy::route::Rule;
 
-use super::{Access, Concurrency, RateLimit, Shape, Template};
+use super::{Access, Concurrency, Hedge, RateLimit, Shape, Template};
 
 /// Which exchanges, and what becomes of them.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to every answer before it goes downstream, our own included.
     pub response_headers: HeaderEdits,
+    /// When a second attempt is made beside a slow first one; `None` is never.
+    pub hedge: Option<Hedge>,
     /// How often, for each key. All must allow a request. Default: none.
     pub rate_limits: Vec<RateLimit>,
     /// How many at one time, for each key. All must allow a request. Default: none.

@@ -2,8 +2,10 @@
 
 mod ewma;
 mod histogram;
+mod quantile;
 mod window;
 
 pub use ewma::Ewma;
 pub use histogram::{BUCKETS, Histogram, bucket_of, value_of};
+pub use quantile::Quantile;
 pub use window::{Counts, Window};

@@ -9,15 +9,15 @@ use std::task::{Context, Poll};
 use net::Stream;
 use policy::Nanos;
 use policy::retry::Failure;
-use wire::h1::{Body, Limits, Status, Version};
+use wire::h1::{Body, Limits, Method, Response, Status, Version};
 
 use super::exchange::{Exchange, Trouble, Upstream};
 use super::forward::{Broken, Waiting};
 use super::head::{self, Changes, Ends};
 use crate::buffer::STEP;
 use crate::error::Reason;
+use crate::plan::Backend;
 use crate::plan::edits::Edits;
-use crate::plan::{Backend, Route};
 
 const SECOND: Nanos = 1_000_000_000;
 /// How long a body may come at any pace before the listener's least pace is asked of it.
@@ -72,11 +72,15 @@ impl Exchange<'_> {
     }
 
     /// Sends the request and reads the head of the final answer; interim ones are passed on.
-    pub(super) async fn hear(&mut self, up: &mut Upstream, route: &Route) -> Result<(), Trouble> {
+    ///
+    /// With `has_head` the first head is there already.
+    pub(super) async fn hear(&mut self, up: &mut Upstream, mut has_head: bool) -> Result<(), Trouble> {
         let mut pace = Pace::new(up.begun, 0);
-        self.arm(up.begun + route.response);
+        self.arm(up.begun + self.response);
         loop {
-            poll_fn(|cx| self.poll_head(up, route, &mut pace, cx)).await?;
+            if !std::mem::take(&mut has_head) {
+                poll_fn(|cx| self.poll_head(up, &mut pace, cx)).await?;
+            }
             let answer = &self.conn.scratch.answer;
             if !(100..200).contains(&answer.status) || answer.status == 101 {
                 return Ok(());
@@ -89,7 +93,7 @@ impl Exchange<'_> {
             let is_go = answer.status == 100;
             if self.conn.scratch.head.version == Version::Http11 {
                 self.pass_interim(up).await?;
-                self.arm(self.now() + route.response);
+                self.arm(self.now() + self.response);
                 if is_go && !up.told_to_continue {
                     up.told_to_continue = true;
                     pace = Pace::new(self.now(), self.conn.scratch.up.moved);
@@ -103,28 +107,13 @@ impl Exchange<'_> {
     }
 
     /// Moves the request on and reads the answer until its head is whole.
-    fn poll_head(&mut self, up: &mut Upstream, route: &Route, pace: &mut Pace, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
+    pub(super) fn poll_head(&mut self, up: &mut Upstream, pace: &mut Pace, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
         if !self.conn.scratch.up.is_done() && !up.deaf {
-            self.send(up, route, pace, cx)?;
+            self.send(up, pace, cx)?;
         }
-        loop {
-            if up.unparsed {
-                up.unparsed = false;
-                let scratch = &mut *self.conn.scratch;
-                match scratch.answer.parse(up.buffer.held(), &mut up.progress, &Limits::DEFAULT, scratch.head.method) {
-                    Ok(Status::Complete) => return Poll::Ready(Ok(())),
-                    Ok(Status::Partial) => {}
-                    Err(_) => return Poll::Ready(Err(malformed())),
-                }
-            }
-            match up.stream.poll_read(cx, up.buffer.space_for_head()) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(closed(up))),
-                Poll::Ready(Ok(n)) => {
-                    up.buffer.filled(n);
-                    up.unparsed = true;
-                }
-                Poll::Pending => break,
-            }
+        let scratch = &mut *self.conn.scratch;
+        if let Poll::Ready(heard) = poll_answer(up, &mut scratch.answer, scratch.head.method, cx) {
+            return Poll::Ready(heard);
         }
         // Before a byte is written the attempt may be repeated from the body as it stands in the buffer, which reading on would move.
         let pump = &self.conn.scratch.up;
@@ -135,14 +124,14 @@ impl Exchange<'_> {
     }
 
     /// Moves the request towards the backend as far as it goes.
-    pub(super) fn send(&mut self, up: &mut Upstream, route: &Route, pace: &mut Pace, cx: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn send(&mut self, up: &mut Upstream, pace: &mut Pace, cx: &mut Context<'_>) -> Result<(), Trouble> {
         let conn = &mut *self.conn;
         let pump = &mut conn.scratch.up;
         match pump.poll(cx, &mut conn.stream, &mut conn.buffer, &mut up.stream) {
             Poll::Ready(Ok(())) => {
                 // A body took its time; the answer has its own from here on.
                 if pump.moved > 0 {
-                    self.arm(self.now() + route.response);
+                    self.arm(self.now() + self.response);
                 }
             }
             // It takes no more. What it has to say about that may have come already.
@@ -150,13 +139,13 @@ impl Exchange<'_> {
             Poll::Ready(Err(Broken::Malformed)) => return Err(Trouble::Final(Reason::BadFraming)),
             Poll::Ready(Err(Broken::TooLarge)) => return Err(Trouble::Final(Reason::BodyTooLarge)),
             Poll::Ready(Err(Broken::Truncated | Broken::Source)) => return Err(Trouble::Final(Reason::ClientGone)),
-            Poll::Pending => self.arm_sending(up, route, pace),
+            Poll::Pending => self.arm_sending(up, pace),
         }
         Ok(())
     }
 
     /// The deadline of a body on its way: the client's where more must come, the backend's where more must be taken.
-    fn arm_sending(&mut self, up: &Upstream, route: &Route, pace: &mut Pace) {
+    fn arm_sending(&mut self, up: &Upstream, pace: &mut Pace) {
         let pump = &self.conn.scratch.up;
         if pump.steps == pace.steps {
             return;
@@ -164,11 +153,11 @@ impl Exchange<'_> {
         pace.steps = pump.steps;
         let (now, moved, listener) = (self.now(), pump.moved, &self.conn.listener);
         match pump.waiting {
-            Waiting::Source if self.waits_for_go(up) => self.arm(now + route.response),
+            Waiting::Source if self.waits_for_go(up) => self.arm(now + self.response),
             Waiting::Source => self.arm(pace.deadline(now, moved, listener.body, listener.body_rate)),
             Waiting::Sink => {
                 (pace.since, pace.from) = (now, moved);
-                self.arm(now + route.response);
+                self.arm(now + self.response);
             }
         }
     }
@@ -310,8 +299,35 @@ impl Exchange<'_> {
     }
 }
 
+/// Reads until the head of an answer is whole.
+pub(super) fn poll_answer(
+    up: &mut Upstream,
+    answer: &mut Response,
+    method: Method,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Trouble>> {
+    loop {
+        if up.unparsed {
+            up.unparsed = false;
+            match answer.parse(up.buffer.held(), &mut up.progress, &Limits::DEFAULT, method) {
+                Ok(Status::Complete) => return Poll::Ready(Ok(())),
+                Ok(Status::Partial) => {}
+                Err(_) => return Poll::Ready(Err(malformed())),
+            }
+        }
+        match up.stream.poll_read(cx, up.buffer.space_for_head()) {
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(closed(up))),
+            Poll::Ready(Ok(n)) => {
+                up.buffer.filled(n);
+                up.unparsed = true;
+            }
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+}
+
 /// What a connect that failed means. Having no descriptor left for it says nothing about the backend, so no backend is suspected.
-fn not_connected(e: &io::Error, backend: &str) -> Trouble {
+pub(super) fn not_connected(e: &io::Error, backend: &str) -> Trouble {
     if net::is_out_of_descriptors(e) {
         tracing::warn!("can't connect to {backend}: {e}");
         return Trouble::Final(Reason::Internal);

@@ -9,7 +9,9 @@ use policy::breaker::{Breaker, Outcome, Params, Pass, State};
 use policy::retry::{Conditions, Failure};
 
 use super::exchange::Place;
-use crate::plan::Pool;
+use crate::board::Health;
+use crate::plan::{Backend, Pool};
+use crate::upstream::queue;
 use crate::worker::Local;
 
 /// What an attempt says of its backend.
@@ -30,6 +32,8 @@ pub(super) struct InFlight {
     /// The breaker's, until it's told how the attempt went.
     pass: Cell<Option<Pass>>,
     failed: Cell<bool>,
+    /// Whether the place goes to the next in line.
+    passes_on: Cell<bool>,
 }
 
 impl InFlight {
@@ -41,7 +45,10 @@ impl InFlight {
         }
         let claimed = Self::counted(local, at);
         if let Some((params, breaker)) = claimed.breaker() {
-            let pass = breaker.enter(params, now())?;
+            let Some(pass) = breaker.enter(params, now()) else {
+                claimed.passes_on.set(false);
+                return None;
+            };
             claimed.pass.set(Some(pass));
         }
         Some(claimed)
@@ -57,8 +64,30 @@ impl InFlight {
         claimed
     }
 
+    /// Takes over a place that was handed on, if the plan has that backend, it is not down and its breaker lets one more through.
+    pub(super) fn take(local: &Rc<Local>, pool: usize, place: queue::Place, now: impl FnOnce() -> Nanos) -> Option<Self> {
+        let backends = &local.pools[pool].pool.backends;
+        let is_it = |backend: &Backend| place.is_at(&backend.state) && backend.state.health() != Health::Down;
+        let backend = backends.iter().position(is_it)?;
+        place.take();
+        let claimed = Self::counted(local, Place { pool, backend });
+        if let Some((params, breaker)) = claimed.breaker() {
+            let Some(pass) = breaker.enter(params, now()) else {
+                // The next in line would be refused as well, so it is not passed on.
+                claimed.passes_on.set(false);
+                return None;
+            };
+            claimed.pass.set(Some(pass));
+        }
+        Some(claimed)
+    }
+
+    pub(super) fn at(&self) -> Place {
+        self.at
+    }
+
     fn counted(local: &Rc<Local>, at: Place) -> Self {
-        Self { local: local.clone(), at, pass: Cell::new(None), failed: Cell::new(false) }
+        Self { local: local.clone(), at, pass: Cell::new(None), failed: Cell::new(false), passes_on: Cell::new(true) }
     }
 
     fn pool(&self) -> &Pool {
@@ -136,7 +165,12 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.local.backend(self.at).state.end();
+        let backend = self.local.backend(self.at);
+        if backend.max_connections == u32::MAX || !self.passes_on.get() {
+            backend.state.end();
+        } else {
+            backend.state.leave(backend.max_connections, || self.local.timers.now());
+        }
         if let Some(pass) = self.pass.take()
             && let Some((_, breaker)) = self.breaker()
         {

@@ -180,7 +180,7 @@ impl Exchange<'_> {
         if !stopped
             && !up.deaf
             && !self.conn.scratch.up.is_done()
-            && self.send(up, route, pace, cx).is_err_and(|trouble| matches!(trouble, Trouble::Final(_)))
+            && self.send(up, pace, cx).is_err_and(|trouble| matches!(trouble, Trouble::Final(_)))
         {
             // The request broke off, so there is no telling what the answer is an answer to.
             return Poll::Ready(Cut::Client);

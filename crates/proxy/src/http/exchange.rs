@@ -16,6 +16,7 @@ use wire::h1::{Body, Framing, Progress, Version};
 use super::claim::{InFlight, Said};
 use super::h1::Connection;
 use super::head::Connection as Fate;
+use super::pause::retry_after;
 use super::reply::{ALLOW, Form, Reply, error_fields};
 use crate::buffer::{Buffer, STEP};
 use crate::error::Reason;
@@ -80,6 +81,12 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    pub(super) fn at(&self) -> Place {
+        self.in_flight.at()
+    }
+}
+
 /// Where a backend stands in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -137,7 +144,13 @@ pub(super) struct Exchange<'c> {
     pub(super) at: Option<Place>,
     /// Where the client was before, in a pool that is sticky.
     pub(super) session: Session,
-    attempts: u8,
+    /// Seconds after which a client that had to be turned away may find a place.
+    pub(super) retry_after: Option<u32>,
+    /// The request may be sent again: idempotent, and all of it held.
+    pub(super) repeatable: bool,
+    /// How long a backend may take for the head of its answer.
+    pub(super) response: Nanos,
+    pub(super) attempts: u8,
     /// What the client was told, 0 if nothing.
     pub(super) status: u16,
     pub(super) reason: Option<Reason>,
@@ -161,6 +174,9 @@ impl<'c> Exchange<'c> {
             body_pumped: false,
             at: None,
             session: Session::default(),
+            retry_after: None,
+            repeatable: false,
+            response: 0,
             attempts: 0,
             status: 0,
             reason: None,
@@ -300,41 +316,50 @@ impl<'c> Exchange<'c> {
             Ok(held) => held,
             Err(reason) => return self.fail(reason).await,
         };
+        self.repeatable = idempotent && body_held;
+        self.response = match target.attempt_timeout {
+            Some(limit) if self.repeatable => limit.min(route.response),
+            _ => route.response,
+        };
         self.conn.scratch.tried.clear();
         let mut so_far = Attempted { idempotent, body_held, deadline: Some(self.deadline), ..Attempted::default() };
         let mut last = None;
         loop {
-            let backend = match self.pick(local_pool, key, last) {
-                Ok(backend) => backend,
+            let mut in_flight = match self.place(pool, route, key, last).await {
+                Ok(in_flight) => in_flight,
                 Err(reason) => return self.fail(reason).await,
             };
-            let at = Place { pool, backend };
-            // Another worker took the last place since: the next pick sees that.
-            let Some(mut in_flight) = InFlight::claim(&local, at, || self.now()) else { continue };
+            let at = in_flight.at();
             self.at = Some(at);
-            self.conn.scratch.tried.push(backend as u16);
+            self.conn.scratch.tried.push(at.backend as u16);
             let mut fresh = false;
+            let failed;
             loop {
                 let trouble = match self.attempt(local_pool, at, route, fresh, in_flight).await {
                     Ok(up) if self.is_to_repeat(local_pool, &up, &mut so_far) => {
+                        failed = Failure::Status(self.conn.scratch.answer.status);
                         self.conn.worker.buffers.give(up.buffer);
                         last = None;
                         break;
                     }
-                    Ok(up) => return self.deliver(up, at, route).await,
+                    Ok(up) => {
+                        let at = up.at();
+                        return self.deliver(up, at, route).await;
+                    }
                     Err(trouble) => trouble,
                 };
                 let (failure, reason) = match trouble {
                     Trouble::Final(reason) => return self.fail(reason).await,
                     Trouble::Upstream(failure, reason) => (failure, reason),
                 };
+                so_far.retry_after = None;
                 match self.judge(local_pool, failure, &mut so_far) {
                     Verdict::SameBackendFresh => {
                         fresh = true;
                         in_flight = InFlight::again(&local, at, || self.now());
                     }
                     Verdict::OtherBackend => {
-                        last = Some(reason);
+                        (failed, last) = (failure, Some(reason));
                         break;
                     }
                     Verdict::GiveUp(_) => return self.fail(reason).await,
@@ -343,35 +368,31 @@ impl<'c> Exchange<'c> {
             }
             self.rewind();
             target.state.cells[self.conn.worker.id].retries.add(1);
+            if let Err(reason) = self.pause(local_pool, failed, &so_far).await {
+                return self.fail(reason).await;
+            }
         }
     }
 
     /// The next backend; where all have been tried after an answer that failed, any of them again.
-    fn pick(&mut self, pool: &LocalPool, key: u64, last: Option<Reason>) -> Result<usize, Reason> {
+    pub(super) fn pick(&mut self, pool: &LocalPool, key: u64, last: Option<Reason>) -> Result<usize, Nobody> {
         let now = self.now();
         let mut rng = self.conn.worker.rng.borrow_mut();
         let tried = &mut self.conn.scratch.tried;
-        if let Some(at) = self.session.backend.and_then(|at| pool.stuck(at, tried, now)) {
-            return Ok(at);
+        if let Some(stuck) = self.session.backend.and_then(|at| pool.stuck(at, tried, now)) {
+            return stuck;
         }
-        let picked = pool.pick(key, tried, now, &mut rng).or_else(|nobody| {
+        pool.pick(key, tried, now, &mut rng).or_else(|nobody| {
             if nobody == Nobody::Untried && !matches!(last, Some(Reason::ConnectFailed | Reason::ConnectTimeout)) {
                 tried.clear();
                 return pool.pick(key, tried, now, &mut rng);
             }
             Err(nobody)
-        });
-        picked.map_err(|nobody| match (last, nobody) {
-            (Some(reason), _) => reason,
-            (None, Nobody::Healthy) => Reason::NoHealthyBackend,
-            (None, Nobody::Admitted) => Reason::BreakerOpen,
-            (None, Nobody::Free) => Reason::QueueFull,
-            (None, Nobody::Untried) => Reason::ConnectFailed,
         })
     }
 
     /// What a consistent hash goes by; 0 for algorithms without a key.
-    fn key(&self, balance: &Balance, route: &Route) -> u64 {
+    pub(super) fn key(&self, balance: &Balance, route: &Route) -> u64 {
         balance_key(balance, &self.asked(), &route.name)
     }
 
@@ -382,6 +403,7 @@ impl<'c> Exchange<'c> {
             return false;
         }
         so_far.answer_started = up.interim > 0;
+        so_far.retry_after = retry_after(&self.conn.scratch.answer, up.buffer.held());
         let repeats = self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend;
         if repeats {
             let now = self.now();
@@ -462,7 +484,7 @@ impl<'c> Exchange<'c> {
         self.conn.scratch.up.begun = false;
         let stream = match kept {
             Some(stream) => stream,
-            None => match self.dial(backend, route.connect).await {
+            None => match self.dial(backend, route.connect.min(self.response)).await {
                 Ok(stream) => stream,
                 Err(trouble) => {
                     self.note(&in_flight, &trouble, begun);
@@ -479,7 +501,25 @@ impl<'c> Exchange<'c> {
         self.start_request(backend, route);
         #[cfg(test)]
         assert!(self.asked().path != PANICS.as_bytes(), "a panic that was asked for");
-        match self.hear(&mut up, route).await {
+        let heard = match self.hedge_due(pool, route, up.begun) {
+            None => {
+                let heard = self.hear(&mut up, false).await;
+                // Until enough is known to hedge by.
+                if route.hedge.is_some() && heard.is_ok() {
+                    route.note_latency(self.now().saturating_sub(up.begun));
+                }
+                heard
+            }
+            Some(due) => {
+                let (won, raced) = self.race(pool, route, up, due).await;
+                up = won;
+                match raced {
+                    Ok(()) => self.hear(&mut up, true).await,
+                    Err(trouble) => Err(trouble),
+                }
+            }
+        };
+        match heard {
             Ok(()) => Ok(up),
             Err(trouble) => {
                 self.conn.worker.buffers.give(up.buffer);
@@ -547,7 +587,10 @@ impl<'c> Exchange<'c> {
             self.status = reason.status();
             return After::Gone;
         }
-        self.fail_with(reason, reason.status(), b"").await
+        match self.retry_after {
+            Some(seconds) => self.fail_with(reason, reason.status(), format!("Retry-After: {seconds}\r\n").as_bytes()).await,
+            None => self.fail_with(reason, reason.status(), b"").await,
+        }
     }
 
     /// As [`Self::fail`], with a status and fields of its own. A `Retry-After` among them stands in place of the reason's.

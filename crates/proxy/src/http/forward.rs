@@ -127,6 +127,13 @@ impl Pump {
         std::mem::replace(&mut self.body, Body::Empty)
     }
 
+    /// Takes the message for read and written as a whole, which somebody else has done.
+    pub(crate) fn finish(&mut self) {
+        self.out.clear();
+        (self.written, self.lent, self.ended, self.begun) = (0, 0, true, true);
+        self.body = Body::Empty;
+    }
+
     /// The whole message has been read and written.
     pub(crate) fn is_done(&self) -> bool {
         self.ended && self.written == self.out.len() && self.lent == 0

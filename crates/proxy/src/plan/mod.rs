@@ -2,6 +2,7 @@
 
 mod chain;
 pub(crate) mod edits;
+mod hedge;
 pub(crate) mod pages;
 mod pool;
 
@@ -17,12 +18,15 @@ use policy::balance::hash_key;
 use policy::limit::{Claim, Counts};
 use policy::route::Router;
 
+pub(crate) use pool::Queue;
 pub use pool::{Backend, Pool};
 
 use crate::board::{Board, LimitState};
 use crate::buffer::STEP;
 use crate::filter::{Filter, cors};
+use crate::store::Settings;
 use edits::Edits;
+use hedge::Hedge;
 use pages::Pages;
 
 /// Gives the addresses a backend's name stands for now; empty while it has never been resolved.
@@ -38,6 +42,7 @@ pub struct Plan {
     pub pools: Vec<Arc<Pool>>,
     /// What the limits of its routes have done, in the order of the file.
     pub limits: Vec<Arc<LimitState>>,
+    pub(crate) store: Option<Arc<Settings>>,
     pub(crate) access: Option<model::AccessFormat>,
 }
 
@@ -116,9 +121,26 @@ pub(crate) struct Route {
     pub(crate) request: Edits,
     pub(crate) response_edits: Edits,
     pub(crate) filters: Box<[Filter]>,
+    pub(crate) hedge: Option<Hedge>,
     pub(crate) max_body: u64,
     pub(crate) pages: Pages,
     pub(crate) log: bool,
+}
+
+impl Route {
+    /// Takes note of how long an attempt took up to the head of its answer.
+    pub(crate) fn note_latency(&self, took: Nanos) {
+        if let Some(hedge) = &self.hedge {
+            hedge.observe(took);
+        }
+    }
+
+    /// Takes note of one that took longer than a second attempt waits.
+    pub(crate) fn note_late(&self) {
+        if let Some(hedge) = &self.hedge {
+            hedge.observe_above();
+        }
+    }
 }
 
 /// What becomes of an exchange.
@@ -141,6 +163,7 @@ impl Plan {
             routes: config.routes.iter().map(|route| compile_route(route, resolve, board)).collect(),
             pools,
             limits: limited.map(|route| board.limit(&route.name)).collect(),
+            store: config.redis.as_ref().map(|redis| Arc::new(Settings::compile(redis, resolve))),
             access: (config.log.access != model::AccessTo::Off).then_some(config.log.format),
         }
     }
@@ -201,6 +224,7 @@ fn compile_route(route: &model::Route, resolve: Resolve<'_>, board: &Board) -> R
         idle: nanos(route.timeout.idle),
         request: request_edits(route),
         response_edits: response_edits(route),
+        hedge: route.hedge.as_ref().map(|hedge| Hedge::compile(hedge, &route.name, board)),
         filters: chain::chain(route, resolve, board),
         max_body: route.shape.max_body.unwrap_or(u64::MAX),
         pages: Pages::compile(&route.shape.error_pages),

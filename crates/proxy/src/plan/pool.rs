@@ -7,11 +7,13 @@ use std::time::Duration;
 use config::model::{self, Address};
 use policy::Nanos;
 use policy::balance::{Balance, Hash, Weight};
+use policy::queue::Who;
 use policy::retry::{Budget, Retry};
 use policy::{Key, breaker, outlier};
 
 use super::{Resolve, nanos};
 use crate::board::{BackendState, Board, Health, PoolState};
+use crate::message::Asked;
 use crate::stats::{BackendTotals, PoolTotals};
 use crate::upstream::sticky::Sticky;
 
@@ -35,7 +37,10 @@ pub struct Pool {
     pub(crate) slow_start: Nanos,
     pub(crate) retry: Retry,
     pub(crate) sticky: Option<Sticky>,
+    /// `None` where no backend has a limit, or nobody is to wait.
+    pub(crate) queue: Option<Queue>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) attempt_timeout: Option<Nanos>,
     pub(crate) idle_connections: usize,
     pub(crate) idle_timeout: Nanos,
     /// How long a failed connect keeps a backend out of rotation when no health check says more.
@@ -111,11 +116,13 @@ impl Pool {
         Self {
             name: pool.name.clone(),
             budget: state.budget(pool.retry.budget),
+            queue: pool.queue.as_ref().filter(|_| backends.iter().any(is_limited)).map(|queue| Queue::compile(queue, &state)),
             sticky: pool.sticky.as_ref().map(|sticky| Sticky::compile(sticky, &backends, &state, board)),
             state,
             backends,
             unresolved,
             balance: with_lower_case_key(&pool.balance),
+            attempt_timeout: pool.retry.attempt_timeout.map(nanos),
             retry: pool.retry.clone(),
             slow_start: nanos(pool.guard.slow_start),
             guard: pool.guard.clone(),
@@ -177,6 +184,11 @@ impl Pool {
         self.sticky.as_ref().filter(|sticky| sticky.is_table()).and_then(|_| self.state.known_sessions(now))
     }
 
+    /// How many may wait for a backend with room; `None` where nobody waits.
+    pub fn queue_length(&self) -> Option<usize> {
+        self.queue.as_ref().map(|queue| queue.length)
+    }
+
     /// Whether clients stay with their backend.
     pub fn is_sticky(&self) -> bool {
         self.sticky.is_some()
@@ -185,6 +197,51 @@ impl Pool {
     /// What happened to it.
     pub fn totals(&self) -> PoolTotals {
         PoolTotals::sum(&self.state.cells)
+    }
+}
+
+fn is_limited(backend: &Backend) -> bool {
+    backend.max_connections != u32::MAX
+}
+
+/// How exchanges wait for a backend with room.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) timeout: Nanos,
+    /// Most that wait.
+    pub(crate) length: usize,
+    key: Option<Key>,
+    priority: Option<Key>,
+}
+
+/// The priority of those that say nothing of it.
+const ORDINARY: u8 = 5;
+
+impl Queue {
+    fn compile(queue: &model::Queue, state: &PoolState) -> Self {
+        state.line.set_terms(queue.terms);
+        Self {
+            timeout: nanos(queue.terms.timeout),
+            length: queue.terms.length,
+            key: queue.key.clone(),
+            priority: queue.priority.clone(),
+        }
+    }
+
+    /// Whose turn it waits for.
+    pub(crate) fn who(&self, asked: &Asked<'_>, route: &str) -> Who {
+        let key = self.key.as_ref().and_then(|key| asked.key_hash(key, route)).unwrap_or(0);
+        let said = self.priority.as_ref().and_then(|key| match key {
+            Key::Header(lower_name) => asked.value(lower_name.as_bytes()),
+            Key::Cookie(name) => asked.cookie(name.as_bytes()),
+            Key::Query(name) => asked.parameter(name.as_bytes()),
+            _ => None,
+        });
+        let priority = match said {
+            Some([digit @ b'0'..=b'9']) => digit - b'0',
+            _ => ORDINARY,
+        };
+        Who { key, priority }
     }
 }
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod idle;
 pub(crate) mod pick;
+pub(crate) mod queue;
 pub(crate) mod sticky;

@@ -89,7 +89,9 @@ impl LocalPool {
     pub(crate) fn has_untried(&self, tried: &[u16], now: Nanos) -> bool {
         self.refresh(now);
         let tables = self.tables.borrow();
-        let may = |i: usize| !tried.contains(&(i as u16)) && self.admits(i, now) && !is_full(&self.pool.backends[i]);
+        // One that is full is there for those who wait in line.
+        let has_room = |i: usize| self.pool.queue.is_some() || !is_full(&self.pool.backends[i]);
+        let may = |i: usize| !tried.contains(&(i as u16)) && self.admits(i, now) && has_room(i);
         tables.standing.iter().enumerate().any(|(i, standing)| matches!(standing, Standing::In | Standing::Spare) && may(i))
     }
 
@@ -136,12 +138,27 @@ impl LocalPool {
         Err(self.why_nobody(&tables, tried, now))
     }
 
-    /// The backend that a client was with before, unless it is down or has been tried. One that drains keeps its sessions.
-    pub(crate) fn stuck(&self, at: usize, tried: &[u16], now: Nanos) -> Option<usize> {
+    /// The backend that a client was with before, unless it is down or has been tried. One that drains keeps its sessions; one that is
+    /// full is waited for, where there is a line.
+    pub(crate) fn stuck(&self, at: usize, tried: &[u16], now: Nanos) -> Option<Result<usize, Nobody>> {
         let backend = &self.pool.backends[at];
         let is_out = backend.state.health() == Health::Down || backend.state.is_suspect(now) || backend.is_out(now);
-        let is_there = !is_out && !is_full(backend) && self.admits(at, now);
-        (is_there && !tried.contains(&(at as u16))).then_some(at)
+        if tried.contains(&(at as u16)) || is_out || !self.admits(at, now) {
+            return None;
+        }
+        if self.pool.pool_breaker().is_some_and(|params| !self.pool.state.breaker().admits(params, now)) {
+            return Some(Err(Nobody::Admitted));
+        }
+        match (is_full(backend), &self.pool.queue) {
+            (false, _) => Some(Ok(at)),
+            (true, Some(_)) => Some(Err(Nobody::Free)),
+            (true, None) => None,
+        }
+    }
+
+    /// When time alone may change who is picked.
+    pub(crate) fn valid_until(&self) -> Nanos {
+        self.valid_until.get()
     }
 
     fn why_nobody(&self, tables: &Tables, tried: &[u16], now: Nanos) -> Nobody {

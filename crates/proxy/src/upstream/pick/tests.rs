@@ -18,7 +18,7 @@ const BALANCES: [&str; 7] = [
 /// Five backends: two plain, one with room for two, two in reserve of which one has room for one.
 fn pool(balance: &str) -> Arc<Pool> {
     let text = format!(
-        "[listener.web]\nlisten = \"127.0.0.1:1\"\n[[route]]\nmatch = {{ path = \"/\" }}\npool = \"app\"\n[pool.app]\nbalance = {balance}\n\
+        "[listener.web]\nlisten = \"127.0.0.1:1\"\n[[route]]\nmatch = {{ path = \"/\" }}\npool = \"app\"\n[pool.app]\nqueue = false\nbalance = {balance}\n\
          backends = [\"10.0.0.1:80\", {{ address = \"10.0.0.2:80\", weight = 3 }}, {{ address = \"10.0.0.3:80\", max_connections = 2 }},\n\
          {{ address = \"10.0.0.4:80\", backup = true }}, {{ address = \"10.0.0.5:80\", backup = true, max_connections = 1 }}]\n"
     );
@@ -139,7 +139,7 @@ fn a_backend_that_drains_keeps_its_sessions_and_one_that_is_down_does_not() {
     let pool = LocalPool::new(pool("\"round_robin\""), None);
     let state = &pool.pool.backends[1].state;
     state.set_draining(true);
-    assert_eq!(pool.stuck(1, &[], 0), Some(1));
+    assert_eq!(pool.stuck(1, &[], 0), Some(Ok(1)));
     assert!((0..20).all(|_| pool.pick(0, &[], 0, &mut fastrand::Rng::with_seed(1)) != Ok(1)));
     assert_eq!(pool.stuck(1, &[1], 0), None);
     state.set_health(Health::Down, "refused");
