@@ -67,7 +67,7 @@ fn explain_says_what_really_happens_of_the_file_and_live() {
             assert_eq!(answer.status, status);
             assert_eq!(explained["pool"]["name"].as_str().map(str::to_owned), asked, "{explained:#}");
             for field in explained["answer"]["headers"].as_array().unwrap().iter().filter(|field| field[0] != "Content-Length") {
-                assert_eq!(answer.get(field[0].as_str().unwrap()).is_some(), true, "{field} of {explained:#}");
+                assert!(answer.get(field[0].as_str().unwrap()).is_some(), "{field} of {explained:#}");
             }
         }
     }
