@@ -87,6 +87,8 @@ pub(crate) enum Name {
     Idle,
     /// p99 at half load, open loop
     Latency,
+    /// Each traffic policy alone, against the plain route
+    Policies,
 }
 
 impl Args {

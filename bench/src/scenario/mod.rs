@@ -5,6 +5,7 @@ mod few;
 mod growth;
 mod latency;
 mod memory;
+mod policies;
 
 use crate::Result;
 use crate::args::{Args, Name};
@@ -48,7 +49,7 @@ pub(crate) fn run_all(args: &Args) -> Result<()> {
     if run.ours.is_none() {
         eprintln!("without evenkeel: peers and relay only, nothing is judged");
     }
-    let scenarios: [(Name, Scenario); 7] = [
+    let scenarios: [(Name, Scenario); 8] = [
         (Name::Small, cost::small),
         (Name::Body, cost::body),
         (Name::Fresh, cost::fresh),
@@ -56,6 +57,7 @@ pub(crate) fn run_all(args: &Args) -> Result<()> {
         (Name::Growth, growth::run),
         (Name::Idle, memory::run),
         (Name::Latency, latency::run),
+        (Name::Policies, policies::run),
     ];
     let mut outcomes = Vec::new();
     for (name, scenario) in scenarios.into_iter().filter(|(name, _)| args.wants(*name)) {

@@ -1,17 +1,22 @@
 //! From the document to the model: each table is read by its own file, this one puts them together.
 
+mod access;
 mod backend;
+mod guard;
 mod headers;
 mod health;
 mod key;
+mod limit;
 mod listener;
 mod log;
 mod network;
 mod pattern;
 mod pool;
 mod route;
+mod shape;
 mod sticky;
 pub(crate) mod test;
+mod url;
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -44,6 +49,7 @@ fn outer(root: &Section<'_>) -> Config {
         listeners: Vec::new(),
         routes: Vec::new(),
         pools: Vec::new(),
+        redis: limit::redis(root),
         tests: Vec::new(),
         workers: root.optional_integer("workers").and_then(NonZeroUsize::new),
         shutdown: root.duration("shutdown"),
@@ -123,7 +129,7 @@ pub(crate) fn from_arguments(doc: &Doc<'_>, listen: Range<usize>, backends: &[Ra
 
 fn full(root: &Section<'_>, taken: &mut Taken) -> Parts {
     let proxies = listener::top_level_proxies(root);
-    let listeners = named(root, "listener", &keys::LISTENER)
+    let listeners: Vec<Listener> = named(root, "listener", &keys::LISTENER)
         .into_iter()
         .map(|(name, section)| {
             let listen = section.require("listen").map(|value| listener::addresses(value, taken)).unwrap_or_default();
@@ -138,7 +144,8 @@ fn full(root: &Section<'_>, taken: &mut Taken) -> Parts {
     if !root.has("listener") && !root.meant("listener") && FULL.into_iter().any(|key| root.has(key)) {
         root.doc.missing(root.span.clone(), "the file has no listener", "add one: `[listener.web]` with `listen = \"0.0.0.0:80\"`");
     }
-    if !root.has("route") && !root.meant("route") && root.has("listener") {
+    let needs_route = |listener: &Listener| listener.redirect.is_none();
+    if !root.has("route") && !root.meant("route") && root.has("listener") && listeners.iter().any(needs_route) {
         let pool = names.first().map_or("api", |(name, _)| name.text);
         root.doc.missing(
             root.span.clone(),

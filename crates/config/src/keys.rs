@@ -4,19 +4,27 @@
 //! ([`crate::schema`]) and the reference ([`crate::reference`]). A new key is one entry here and one line in `check` that reads
 //! it; a key that is served for the first time loses its `planned` and gains a kind.
 
+mod access;
+mod guard;
+mod limit;
 mod listener;
 mod pool;
 mod root;
 mod route;
+mod shape;
 mod sticky;
 mod test;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use access::{BASIC_AUTH, FORWARD_AUTH, JWT};
+pub(crate) use guard::{BREAKER, PASSIVE};
+pub(crate) use limit::{CONCURRENCY, RATE_LIMIT, REDIS};
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
 pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
+pub(crate) use shape::{CORS, ERROR_PAGE, REWRITE, SECURITY_HEADERS};
 pub(crate) use sticky::STICKY;
 pub(crate) use test::{EXPECT, TEST};
 
@@ -196,13 +204,25 @@ pub(crate) const TABLES: &[&Table] = &[
     &REDIRECT,
     &TIMEOUT,
     &HEADER_EDITS,
+    &RATE_LIMIT,
+    &CONCURRENCY,
+    &REWRITE,
+    &CORS,
+    &SECURITY_HEADERS,
+    &ERROR_PAGE,
+    &BASIC_AUTH,
+    &JWT,
+    &FORWARD_AUTH,
     &POOL,
     &BACKEND,
     &HASH,
     &HEALTH,
     &RETRY,
+    &PASSIVE,
+    &BREAKER,
     &IDLE,
     &STICKY,
+    &REDIS,
     &TEST,
     &EXPECT,
 ];

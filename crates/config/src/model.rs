@@ -3,9 +3,13 @@
 //! A value of these types is legal and whole: names are resolved to indices, units to `Duration` and bytes, defaults are filled
 //! in. Only [`crate::load`], [`crate::parse`] and [`crate::short`] make one from text.
 
+mod access;
+mod guard;
+mod limit;
 mod listener;
 mod pool;
 mod route;
+mod shape;
 mod sticky;
 mod template;
 mod test;
@@ -16,9 +20,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::*;
+pub use guard::*;
+pub use limit::*;
 pub use listener::*;
 pub use pool::*;
 pub use route::*;
+pub use shape::*;
 pub use sticky::*;
 pub use template::*;
 pub use test::*;
@@ -40,6 +48,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// In the order of the file.
     pub pools: Vec<Pool>,
+    /// Where shared limits are counted; `None` without a `[redis]` table.
+    pub redis: Option<Redis>,
     /// Requests and what must become of them, in the order of the file.
     pub tests: Vec<Test>,
     /// Number of workers; `None` is one a core.

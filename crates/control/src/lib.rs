@@ -10,6 +10,7 @@ mod discovery;
 mod error;
 mod explain;
 mod health;
+mod jwks;
 mod metrics;
 mod reload;
 mod run;
@@ -24,7 +25,7 @@ pub use explain::{Query, explain};
 pub use reload::Reloaded;
 pub use run::{Control, Options, Source};
 pub use status::{
-    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, Latency, ListenerStatus, Phase, PoolStatus, ReloadFault,
-    Status, Totals,
+    AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, IssuerStatus, Latency, LimitStatus, ListenerStatus, Phase,
+    PoolStatus, ReloadFault, Status, Totals,
 };
 pub use tests_in_file::load;

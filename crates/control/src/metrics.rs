@@ -3,9 +3,11 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use policy::Nanos;
+use policy::breaker::{Breaker, State};
 use policy::measure::value_of;
 use proxy::stats::BackendTotals;
-use proxy::{Backend, Health, Pool};
+use proxy::{Backend, Health, LimitState, Pool};
 
 use crate::health::Facts;
 use crate::run::Shared;
@@ -21,8 +23,10 @@ pub(crate) fn render(control: &Shared) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     process(&mut page, control);
     traffic(&mut page, control);
+    issuers(&mut page, control);
     if let Some(plan) = control.data.plan() {
         pools(&mut page, &plan.pools);
+        limits(&mut page, control, &plan.limits);
         backends(&mut page, control, &plan.pools);
     }
     page.0
@@ -72,6 +76,61 @@ fn traffic(page: &mut Page, control: &Shared) {
         .row(&[], totals.log_lost + control.log.lost());
 }
 
+fn limits(page: &mut Page, control: &Shared, limits: &[Arc<LimitState>]) {
+    let board = control.data.board();
+    page.gauge("evenkeel_limit_memory_bytes", "Memory of what is known of the keys of all limits.")
+        .row(&[], board.rates.bytes() + board.counts.bytes());
+    page.counter(
+        "evenkeel_limit_forgotten_keys_total",
+        "Keys of rate limits forgotten in a flood of keys although they still owed something.",
+    )
+    .row(&[], board.rates.evicted());
+    page.counter(
+        "evenkeel_connections_refused_total",
+        "Client connections closed at once because their address had as many as it may.",
+    )
+    .row(&[], control.data.totals().crowded);
+    if limits.is_empty() {
+        return;
+    }
+    let rows: Vec<_> = limits.iter().map(|limit| (limit.route.as_str(), limit.totals())).collect();
+    let mut family = page.counter(
+        "evenkeel_rate_limit_total",
+        "Requests to a route with rate limits, by what these said; `delayed` ones are in `passed` too.",
+    );
+    for (route, totals) in &rows {
+        let results = [
+            ("passed", totals.passed),
+            ("delayed", totals.delayed),
+            ("refused", totals.refused),
+            ("would_refuse", totals.would_refuse),
+        ];
+        results.iter().for_each(|(result, n)| _ = family.row(&[("route", route), ("result", result)], n));
+    }
+    let mut family = page.counter("evenkeel_rate_limit_shared_total", "Requests under a shared rate limit, by who counted them: the store, or this process alone because the store did not answer.");
+    for (route, totals) in &rows {
+        family.row(&[("route", route), ("by", "store")], totals.shared).row(&[("route", route), ("by", "alone")], totals.alone);
+    }
+    let mut family = page.counter("evenkeel_concurrency_limit_total", "Requests beyond a limit of concurrent exchanges.");
+    for (route, totals) in &rows {
+        family
+            .row(&[("route", route), ("result", "refused")], totals.crowded)
+            .row(&[("route", route), ("result", "would_refuse")], totals.would_be_crowded);
+    }
+}
+
+fn issuers(page: &mut Page, control: &Shared) {
+    let sets: Vec<_> = control.issuers.sets().into_iter().map(|(url, set)| (url.to_string(), set)).collect();
+    let mut family = page.gauge("evenkeel_jwks_keys", "Public keys of an issuer of tokens; 0 until they came for the first time.");
+    for (url, set) in &sets {
+        family.row(&[("url", url)], set.load().map_or(0, |keys| keys.len()));
+    }
+    let mut family = page.gauge("evenkeel_jwks_stale", "1 while an issuer's keys could not be fetched the last time.");
+    for (url, set) in &sets {
+        family.row(&[("url", url)], u8::from(set.fault().is_some()));
+    }
+}
+
 fn pools(page: &mut Page, pools: &[Arc<Pool>]) {
     let totals: Vec<_> = pools.iter().map(|pool| (pool, [("pool", pool.name.as_str())], pool.totals())).collect();
     let mut family = page.counter("evenkeel_pool_exchanges_total", "Exchanges sent to a pool.");
@@ -98,6 +157,7 @@ fn pools(page: &mut Page, pools: &[Arc<Pool>]) {
 /// One backend with all that is shown of it.
 struct Row<'a> {
     pool: &'a str,
+    of: &'a Pool,
     address: String,
     backend: &'a Backend,
     totals: BackendTotals,
@@ -109,6 +169,7 @@ fn backends(page: &mut Page, control: &Shared, pools: &[Arc<Pool>]) {
     let rows: Vec<Row<'_>> = all
         .map(|(pool, backend)| Row {
             pool: &pool.name,
+            of: pool,
             address: backend.address.to_string(),
             backend,
             totals: backend.totals(),
@@ -122,8 +183,9 @@ fn backends(page: &mut Page, control: &Shared, pools: &[Arc<Pool>]) {
     page.gauge("evenkeel_backend_held_down", "1 while a backend passes its checks but is down because it flapped.").of(&rows, held);
     let draining = |row: &Row<'_>| f64::from(row.backend.state.is_draining());
     page.gauge("evenkeel_backend_draining", "1 while a backend takes no new exchanges.").of(&rows, draining);
-    let weight = |row: &Row<'_>| f64::from(row.backend.weight.get());
+    let weight = |row: &Row<'_>| f64::from(row.backend.weight_now().get());
     page.gauge("evenkeel_backend_weight", "A backend's share.").of(&rows, weight);
+    guards(page, &rows, pools, now);
     let in_flight = |row: &Row<'_>| f64::from(row.backend.state.in_flight());
     page.gauge("evenkeel_backend_in_flight", "Attempts that run now at a backend.").of(&rows, in_flight);
     let latency = |row: &Row<'_>| row.backend.state.latency(now) as f64 / 1e9;
@@ -145,6 +207,38 @@ fn backends(page: &mut Page, control: &Shared, pools: &[Arc<Pool>]) {
     for (row, facts) in rows.iter().filter_map(|row| Some((row, row.facts.as_ref()?))) {
         checks.row(&row.labels("result", "passed"), facts.passed).row(&row.labels("result", "failed"), facts.failed);
     }
+}
+
+/// What keeps backends out beside their health.
+fn guards(page: &mut Page, rows: &[Row<'_>], pools: &[Arc<Pool>], now: Nanos) {
+    let share = |row: &Row<'_>| f64::from(row.of.share_of(row.backend, now)) / 100.0;
+    page.gauge(
+        "evenkeel_backend_share_ratio",
+        "What a backend gets of its weight: less than 1 while it is degraded or starts slowly.",
+    )
+    .of(rows, share);
+    let ejected = |row: &Row<'_>| u8::from(row.backend.is_out(now));
+    page.gauge("evenkeel_backend_ejected", "1 while a backend is kept out because exchanges with it failed.").of(rows, ejected);
+    let ejections = |row: &Row<'_>| row.backend.state.outlier().ejections();
+    page.counter("evenkeel_backend_ejections_total", "Times a backend was ejected because exchanges with it failed.")
+        .of(rows, ejections);
+    let level = |breaker: &Breaker| match breaker.state(now) {
+        State::Closed => 0,
+        State::HalfOpen => 1,
+        State::Open => 2,
+    };
+    let guarded = || rows.iter().filter(|row| row.of.backend_breaker().is_some());
+    let whole = || pools.iter().filter(|pool| pool.pool_breaker().is_some());
+    let mut states = page
+        .gauge("evenkeel_breaker_state", "0 while a breaker is closed, 1 half-open, 2 open. Without a backend it is the pool's.");
+    guarded().for_each(|row| _ = states.row(&row.labels("", "")[..3], level(row.backend.state.breaker())));
+    whole().for_each(|pool| _ = states.row(&[("pool", &pool.name)], level(pool.state.breaker())));
+    let mut opened = page.counter("evenkeel_breaker_opened_total", "Times a breaker has opened.");
+    guarded().for_each(|row| _ = opened.row(&row.labels("", "")[..3], row.backend.state.breaker().times_opened()));
+    whole().for_each(|pool| _ = opened.row(&[("pool", &pool.name)], pool.state.breaker().times_opened()));
+    let mut open =
+        page.gauge("evenkeel_pool_failing_open", "1 while so few of a pool's backends are healthy that their health is ignored.");
+    pools.iter().for_each(|pool| _ = open.row(&[("pool", &pool.name)], u8::from(pool.is_failing_open(now))));
 }
 
 impl Row<'_> {

@@ -14,6 +14,8 @@ use crate::{ReloadError, access_log, admin};
 const NAMES: Duration = Duration::from_secs(2);
 /// Longest wait for the first check of backends that have never been checked.
 const CHECKS: Duration = Duration::from_secs(3);
+/// Longest wait for the keys of tokens.
+const ISSUERS: Duration = Duration::from_secs(2);
 
 /// What a reload brought into force.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -110,6 +112,9 @@ impl Shared {
         // What the plan before still needs is kept, what only the refused one needed ends.
         let in_force = if published.is_ok() { Some(&config) } else { force.config.as_ref() };
         self.names.keep(&in_force.map(|config| names_of(config)).unwrap_or_default());
+        if let Some(config) = in_force {
+            self.issuers.keep(config);
+        }
         if let Some(plan) = self.data.plan() {
             self.checks.keep(&plan);
         }
@@ -144,11 +149,13 @@ impl Shared {
         let mut names = names_of(config);
         names.extend(force.names.keys().cloned());
         self.names.keep(&names);
+        self.issuers.add(config, self.data.board());
         self.unless_ending(self.names.settled(NAMES)).await?;
         let names = self.names.snapshot();
         let plan = Plan::compile(config, &discovery::resolve(&names), self.data.board());
         self.checks.add(&plan);
         self.unless_ending(self.checks.settled(CHECKS)).await?;
+        self.unless_ending(self.issuers.settled(ISSUERS)).await?;
         self.data.publish(plan).await.map_err(ReloadError::CantListen)?;
         let plan = self.data.plan().expect("a plan has just been published, and none is ever taken back");
         Ok((plan, names))

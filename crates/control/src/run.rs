@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::discovery::{Lookup, Names};
 use crate::health::Checks;
+use crate::jwks::Issuers;
 use crate::reload::{Force, default_workers};
 use crate::status::{self, Status};
 use crate::task::Task;
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) data: Arc<Handle>,
     pub(crate) names: Names,
     pub(crate) checks: Checks,
+    pub(crate) issuers: Issuers,
     pub(crate) log: AccessLog,
     pub(crate) started: (Instant, SystemTime),
     pub(crate) phase: watch::Sender<Phase>,
@@ -204,6 +206,7 @@ fn shared(options: &Options, lookup: Lookup, config: &Config) -> Result<Shared, 
         runtime_dir: options.runtime_dir.clone(),
         names: Names::new(lookup),
         checks: Checks::new(data.clone(), options.version, seed, probes),
+        issuers: Issuers::new(options.version),
         data,
         log,
         started: (Instant::now(), SystemTime::now()),

@@ -1,11 +1,14 @@
 //! Everything that is known of the running process, in one value: what `GET /status` sends and `evenkeel status` prints.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::Service;
 use policy::Nanos;
+use policy::balance::Weight;
 use proxy::stats::PoolTotals;
-use proxy::{Backend, Pool};
+use proxy::{Backend, KeySet, LimitState, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Facts, Shared, Source};
@@ -51,6 +54,51 @@ pub struct Status {
     pub admin: Option<AdminStatus>,
     /// In the order of the file.
     pub pools: Vec<PoolStatus>,
+    /// Routes with limits, in the order of the file.
+    pub limits: Vec<LimitStatus>,
+    /// Memory of what is known of the keys of all limits. Unit: bytes.
+    pub limit_memory_bytes: u64,
+    /// Keys of rate limits forgotten in a flood of keys although they still owed something.
+    pub limit_forgotten_keys: u64,
+    /// Where the keys of tokens are fetched; empty without any.
+    #[serde(default)]
+    pub issuers: Vec<IssuerStatus>,
+}
+
+/// What the limits of one route have done since the start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LimitStatus {
+    /// Its name.
+    pub route: String,
+    /// Requests that all its rate limits let pass.
+    pub passed: u64,
+    /// Of these, held back until they fitted.
+    pub delayed: u64,
+    /// Requests refused by a rate limit.
+    pub refused: u64,
+    /// Requests that a rate limit with `dry_run` would have refused.
+    pub would_refuse: u64,
+    /// Requests refused by a limit of concurrent exchanges.
+    pub crowded: u64,
+    /// Requests that such a limit with `dry_run` would have refused.
+    pub would_be_crowded: u64,
+    /// Requests counted in the shared store.
+    pub shared: u64,
+    /// Requests that should have been, and were counted here because the store did not answer.
+    pub alone: u64,
+}
+
+/// The keys of an issuer of tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IssuerStatus {
+    /// Where they are fetched, without the query.
+    pub url: String,
+    /// How many there are; 0 until they came for the first time.
+    pub keys: usize,
+    /// Why the last fetch failed; those before it are in use.
+    pub fault: Option<String>,
 }
 
 /// Where the configuration comes from, and how the last reload went.
@@ -91,6 +139,8 @@ pub struct Connections {
     pub handed_on: u64,
     /// Times accepting paused because descriptors ran out.
     pub accept_pauses: u64,
+    /// Closed at once because their address had as many as it may.
+    pub crowded: u64,
 }
 
 /// Sums since the start.
@@ -163,6 +213,10 @@ pub struct PoolStatus {
     pub errors: u64,
     /// Attempts made again.
     pub retries: u64,
+    /// The breaker of the pool as a whole: `closed`, `open` or `half_open`; `None` without one.
+    pub breaker: Option<String>,
+    /// So few backends are healthy that their health is ignored.
+    pub failing_open: bool,
     /// How clients stay with their backends; `None` where they do not.
     #[serde(default)]
     pub sticky: Option<StickyStatus>,
@@ -226,10 +280,22 @@ pub struct BackendStatus {
     pub suspected: bool,
     /// Takes no new exchanges.
     pub draining: bool,
-    /// Its share.
+    /// Its share, as configured or as given at run time.
     pub weight: u16,
-    /// Serves only when no other does.
+    /// Serves only when no backend of a lower tier can.
+    pub tier: u8,
+    /// Is of a tier above 0.
     pub backup: bool,
+    /// Kept out of rotation because exchanges with it failed.
+    pub ejected: bool,
+    /// How often it was, since the start.
+    pub ejections: u64,
+    /// Its breaker: `closed`, `open` or `half_open`; `None` without one.
+    pub breaker: Option<String>,
+    /// The weight given at run time, where there is one.
+    pub run_time_weight: Option<u16>,
+    /// What it gets of its weight now, in percent: less while it is degraded or starts slowly.
+    pub share_percent: u8,
     /// Attempts that run now.
     pub in_flight: u32,
     /// Attempts made.
@@ -266,6 +332,7 @@ pub(crate) fn collect(control: &Shared) -> Status {
     let now = control.data.now();
     let faults = control.names.faults();
     let plan = control.data.plan();
+    let board = control.data.board();
     let pools = plan.iter().flat_map(|plan| &plan.pools).map(|pool| pool_status(control, pool, &faults, now));
     Status {
         version: control.version.to_owned(),
@@ -279,6 +346,7 @@ pub(crate) fn collect(control: &Shared) -> Status {
             accepted: totals.accepted,
             handed_on: totals.handed_on,
             accept_pauses: totals.accept_pauses,
+            crowded: totals.crowded,
         },
         totals: Totals {
             exchanges: totals.exchanges,
@@ -292,7 +360,15 @@ pub(crate) fn collect(control: &Shared) -> Status {
         listeners: listeners(&facts),
         admin: facts.admin.map(|address| AdminStatus { address: address.to_string() }),
         pools: pools.collect(),
+        limits: plan.iter().flat_map(|plan| &plan.limits).map(|limit| limit_status(limit)).collect(),
+        limit_memory_bytes: (board.rates.bytes() + board.counts.bytes()) as u64,
+        limit_forgotten_keys: board.rates.evicted(),
+        issuers: control.issuers.sets().into_iter().map(issuer_status).collect(),
     }
+}
+
+fn issuer_status((url, set): (Service, Arc<KeySet>)) -> IssuerStatus {
+    IssuerStatus { url: url.to_string(), keys: set.load().map_or(0, |keys| keys.len()), fault: set.fault() }
 }
 
 fn config_status(source: &Source, facts: &Facts) -> ConfigStatus {
@@ -328,13 +404,15 @@ fn listeners(facts: &Facts) -> Vec<ListenerStatus> {
 fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>, now: Nanos) -> PoolStatus {
     let totals = pool.totals();
     let fault_of = |name: &str| faults.get(name.rsplit_once(':').map_or(name, |(host, _)| host)).cloned();
-    let backends: Vec<BackendStatus> = pool.backends.iter().map(|backend| backend_status(control, backend, now)).collect();
+    let backends: Vec<BackendStatus> = pool.backends.iter().map(|backend| backend_status(control, pool, backend, now)).collect();
     let authorities = pool.backends.iter().map(|backend| &backend.authority);
     PoolStatus {
         name: pool.name.clone(),
         exchanges: totals.exchanges,
         errors: totals.errors,
         retries: totals.retries,
+        breaker: pool.pool_breaker().map(|_| pool.state.breaker().state(now).word().to_owned()),
+        failing_open: pool.is_failing_open(now),
         sticky: pool.is_sticky().then(|| {
             let [kept, begun, moved] = totals.sessions;
             StickyStatus { kept, begun, moved, remembered: pool.sessions(now) }
@@ -347,7 +425,22 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
     }
 }
 
-fn backend_status(control: &Shared, backend: &Backend, now: Nanos) -> BackendStatus {
+fn limit_status(limit: &LimitState) -> LimitStatus {
+    let totals = limit.totals();
+    LimitStatus {
+        route: limit.route.clone(),
+        passed: totals.passed,
+        delayed: totals.delayed,
+        refused: totals.refused,
+        would_refuse: totals.would_refuse,
+        crowded: totals.crowded,
+        would_be_crowded: totals.would_be_crowded,
+        shared: totals.shared,
+        alone: totals.alone,
+    }
+}
+
+fn backend_status(control: &Shared, pool: &Pool, backend: &Backend, now: Nanos) -> BackendStatus {
     let state = &backend.state;
     let totals = backend.totals();
     let facts = control.checks.facts(&state.identity);
@@ -360,8 +453,14 @@ fn backend_status(control: &Shared, backend: &Backend, now: Nanos) -> BackendSta
         held_down: facts.as_ref().is_some_and(|facts| facts.is_held_down),
         suspected: state.suspect_until() > now,
         draining: state.is_draining(),
-        weight: backend.weight.get(),
-        backup: backend.backup,
+        weight: backend.weight_now().get(),
+        tier: backend.tier,
+        backup: backend.tier > 0,
+        ejected: backend.is_out(now),
+        ejections: state.outlier().ejections(),
+        breaker: pool.backend_breaker().map(|_| state.breaker().state(now).word().to_owned()),
+        run_time_weight: state.weight().map(Weight::get),
+        share_percent: pool.share_of(backend, now),
         in_flight: state.in_flight(),
         attempts: totals.attempts,
         failures: totals.failures,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use control::{BackendStatus, PoolStatus, client};
+use control::{BackendStatus, LimitStatus, PoolStatus, client};
 
 use crate::cli::Status;
 use crate::terminal::{self, counted, table};
@@ -71,10 +71,31 @@ fn render(status: &control::Status) -> String {
     if let Some(fault) = &status.config.last_reload_error {
         out.push_str(&format!("\nthe last reload was refused at {}:\n{}\n", fault.at, fault.message));
     }
+    for issuer in &status.issuers {
+        out.push_str(&format!("\nissuer {}: {}", issuer.url, counted(issuer.keys, "key")));
+        out.push_str(&issuer.fault.as_ref().map(|why| format!(", not fetched again: {why}")).unwrap_or_default());
+        out.push('\n');
+    }
     for pool in &status.pools {
         out.push_str(&render_pool(pool));
     }
+    if !status.limits.is_empty() {
+        out.push_str(&render_limits(&status.limits));
+    }
     out
+}
+
+fn render_limits(limits: &[LimitStatus]) -> String {
+    let rows: Vec<Vec<String>> = limits
+        .iter()
+        .map(|limit| {
+            let spared = limit.would_refuse + limit.would_be_crowded;
+            let numbers = [limit.passed, limit.delayed, limit.refused, limit.crowded, spared, limit.shared, limit.alone];
+            std::iter::once(limit.route.clone()).chain(numbers.map(|n| n.to_string())).collect()
+        })
+        .collect();
+    let heads = ["limits of route", "passed", "delayed", "refused", "crowded", "dry run", "by store", "alone"];
+    format!("\n{}", table(&heads, &rows))
 }
 
 fn render_pool(pool: &PoolStatus) -> String {
@@ -90,6 +111,12 @@ fn render_pool(pool: &PoolStatus) -> String {
         pool.latency_ms.p50,
         pool.latency_ms.p99,
     );
+    if let Some(breaker) = pool.breaker.as_deref().filter(|breaker| *breaker != "closed") {
+        out.push_str(&format!("the breaker of the pool is {}\n", breaker.replace('_', "-")));
+    }
+    if pool.failing_open {
+        out.push_str("too few backends are healthy: health is ignored\n");
+    }
     let rows: Vec<Vec<String>> = pool.backends.iter().map(row).collect();
     out.push_str(&table(
         &["backend", "address", "health", "weight", "in flight", "requests", "failed", "5xx", "latency", "last check"],
@@ -113,7 +140,11 @@ fn row(backend: &BackendStatus) -> Vec<String> {
         backend.name.clone(),
         backend.address.clone(),
         health(backend),
-        backend.weight.to_string(),
+        if backend.share_percent < 100 {
+            format!("{} ({} %)", backend.weight, backend.share_percent)
+        } else {
+            backend.weight.to_string()
+        },
         backend.in_flight.to_string(),
         backend.attempts.to_string(),
         backend.failures.to_string(),
@@ -125,10 +156,22 @@ fn row(backend: &BackendStatus) -> Vec<String> {
 
 /// What keeps it from traffic goes before what its checks say.
 fn health(backend: &BackendStatus) -> String {
-    let kept_out = [(backend.draining, "draining"), (backend.held_down, "held down"), (backend.suspected, "suspected")];
+    let breaker = backend.breaker.as_deref();
+    let kept_out = [
+        (backend.draining, "draining"),
+        (backend.held_down, "held down"),
+        (breaker == Some("open"), "breaker open"),
+        (backend.ejected && backend.health != "down", "ejected"),
+        (backend.suspected, "suspected"),
+        (breaker == Some("half_open"), "breaker half-open"),
+    ];
     let kept_out = kept_out.into_iter().find_map(|(holds, word)| holds.then(|| word.to_owned()));
     let health = kept_out.unwrap_or_else(|| backend.health.clone());
-    if backend.backup { format!("{health} (backup)") } else { health }
+    match backend.tier {
+        0 => health,
+        1 => format!("{health} (backup)"),
+        tier => format!("{health} (tier {tier})"),
+    }
 }
 
 /// "3 d 4 h", "4 h 5 min", "5 min 6 s", "6 s".

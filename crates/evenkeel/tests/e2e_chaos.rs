@@ -6,6 +6,7 @@
 mod chaos;
 mod verb;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -42,6 +43,8 @@ struct Tally {
     good: AtomicU64,
     /// Errors that a client sees as such: a status, a broken connection, an answer known to be cut.
     failed: AtomicU64,
+    /// How often each word of the proxy's, or what the connection did, stood for an error.
+    kinds: Mutex<BTreeMap<String, u64>>,
     /// Answers taken as whole that are not what was asked for.
     wrong: Mutex<Vec<String>>,
     /// POSTs that were answered with 200.
@@ -66,8 +69,8 @@ impl Client {
                 Some(open) => open,
                 None => match Connection::open(self.to) {
                     Ok(open) => open,
-                    Err(_) => {
-                        self.tally.failed.fetch_add(1, SeqCst);
+                    Err(error) => {
+                        self.fail(format!("connect: {error}"));
                         continue;
                     }
                 },
@@ -79,10 +82,15 @@ impl Client {
                     connection = Some(open).filter(|_| keep && self.rng.u8(..50) != 0);
                 }
                 // The next request must not read what is left of this one.
-                Err(_) => drop(self.tally.failed.fetch_add(1, SeqCst)),
+                Err(kind) => self.fail(kind),
             }
             thread::sleep(Duration::from_millis(self.rng.u64(..20)));
         }
+    }
+
+    fn fail(&self, kind: String) {
+        self.tally.failed.fetch_add(1, SeqCst);
+        *self.tally.kinds.lock().unwrap().entry(kind).or_default() += 1;
     }
 
     fn get(&mut self, connection: &mut Connection) -> Result<bool, String> {
@@ -122,13 +130,14 @@ impl Client {
     fn exchange(&self, connection: &mut Connection, method: &str, request: &[u8]) -> Result<Response, String> {
         // A proxy that answers early may have closed; what it said is still to be read.
         let _ = connection.send(request);
-        connection.response_within(method, PATIENCE)
+        connection.response_within(method, PATIENCE).map_err(|_| format!("no answer to {method}"))
     }
 
     /// Whether the connection can be kept; an error where the client is told of one.
     fn judge(&self, answer: &Response, is_right: bool, what: &str) -> Result<bool, String> {
         if answer.status != 200 || !answer.complete {
-            return Err(format!("{}, whole: {}", answer.status, answer.complete));
+            let kind = if answer.complete { answer.reason().unwrap_or_default() } else { "broken off".to_owned() };
+            return Err(format!("{} {} {kind}", what.split(' ').next().unwrap_or_default(), answer.status));
         }
         if !is_right {
             self.tally.wrong.lock().unwrap().push(format!("{what}: {answer:?}"));
@@ -229,6 +238,7 @@ fn report(tally: &Tally, ledger: &Ledger, usage: &[(u64, usize)]) {
     #[allow(clippy::print_stdout, reason = "what the long run is run for")]
     {
         println!("{good} good, {failed} failed, {wrong} wrong; {posts} POSTs answered, {twice} delivered twice");
+        println!("{:?}", tally.kinds.lock().unwrap());
         println!("at most in the first half {}, in the second {}", peak(first), peak(second));
     }
 }

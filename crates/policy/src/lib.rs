@@ -4,17 +4,24 @@
 //! crate; the time comes in as [`Nanos`], the dice as `&mut fastrand::Rng`. That is what lets the same code be
 //! property-tested, simulated over hours in milliseconds, and run by many workers that must agree.
 
+pub mod auth;
 pub mod balance;
+pub mod breaker;
 pub mod expression;
 pub mod health;
 mod key;
 pub mod limit;
 pub mod measure;
+mod networks;
+pub mod outlier;
 pub mod retry;
+mod rewrite;
 pub mod route;
 pub mod sticky;
 
 pub use key::Key;
+pub use networks::Networks;
+pub use rewrite::Rewrite;
 
 /// A moment: nanoseconds since an arbitrary start that all callers of one process share. Monotonic.
 ///

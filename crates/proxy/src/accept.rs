@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use net::{Accept, Acceptor, Stream};
+use policy::limit::Claim;
 
 use crate::http::h1;
 use crate::worker::{Command, Counted, Gate, Worker};
@@ -36,7 +37,9 @@ pub(crate) async fn run(worker: Rc<Worker>, gate: Rc<Gate>, acceptor: Acceptor) 
         }
     }
     while let Some((socket, peer)) = acceptor.accept_now() {
-        begin(&worker, &gate, socket, peer, Counted::new(&worker, &gate));
+        if let Some(claim) = admit(&worker, &gate, peer) {
+            begin(&worker, &gate, socket, peer, Counted::new(&worker, &gate, claim));
+        }
     }
 }
 
@@ -57,6 +60,7 @@ fn open_in_all(worker: &Worker) -> u32 {
 /// The kernel spreads by a hash of addresses: evenly for many connections, badly for eight. An eighth more is left alone, because
 /// waking another core costs more than a small imbalance does.
 fn place(worker: &Rc<Worker>, gate: &Rc<Gate>, socket: TcpStream, peer: SocketAddr) {
+    let Some(claim) = admit(worker, gate, peer) else { return };
     let mine = worker.cells.open.load(Relaxed);
     let least = worker.ports.iter().enumerate().map(|(id, port)| (port.cells.open.load(Relaxed), id)).min();
     if let Some((held, id)) = least
@@ -68,13 +72,20 @@ fn place(worker: &Rc<Worker>, gate: &Rc<Gate>, socket: TcpStream, peer: SocketAd
         worker.ports[id].cells.open.fetch_add(1, Relaxed);
         let listener = gate.listener();
         listener.open.fetch_add(1, Relaxed);
-        let command = Command::Adopt { socket, peer, address: gate.address, listener };
+        let command = Command::Adopt { socket, peer, address: gate.address, listener, claim };
         if worker.ports[id].commands.send(command).is_err() {
             tracing::error!("worker {id} is gone");
         }
         return;
     }
-    begin(worker, gate, socket, peer, Counted::new(worker, gate));
+    begin(worker, gate, socket, peer, Counted::new(worker, gate, claim));
+}
+
+/// Counts the connection for its address; `None` closes it, because the address has as many as it may.
+fn admit(worker: &Worker, gate: &Gate, peer: SocketAddr) -> Option<Option<Claim>> {
+    let admitted = gate.listener().admit(peer);
+    worker.cells.crowded.add(u64::from(admitted.is_err()));
+    admitted.ok()
 }
 
 /// Starts serving a connection on this worker.

@@ -3,6 +3,10 @@
 //! Control writes health and drain, workers write in-flight and suspicion; a change that alters who may be picked moves the
 //! pool's epoch, and workers that see a new epoch derive their pick tables anew.
 
+mod guard;
+mod keys;
+mod limit;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
@@ -10,13 +14,21 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use config::model::Service;
+use policy::breaker::Breaker;
+use policy::limit::{Counts, Rates};
+
+pub use keys::KeySet;
 use policy::measure::Ewma;
 use policy::retry::{Budget, BudgetParams};
 use policy::sticky::Table;
 use policy::{Key, Nanos};
 use tokio::sync::Notify;
 
+pub use limit::{LimitState, LimitTotals};
+
 use crate::stats::{BackendCells, PoolCells};
+use guard::Guarded;
 
 /// A value on cache lines of its own, for what several cores write.
 #[derive(Debug, Default)]
@@ -65,6 +77,9 @@ pub struct PoolState {
     cursor: Padded<AtomicUsize>,
     budget: Mutex<Option<(BudgetParams, Arc<Budget>)>>,
     pub(crate) cells: Box<[PoolCells]>,
+    breaker: Breaker,
+    /// A Plan has gone by it: a backend that is new to it joins others that serve.
+    serves: AtomicBool,
     /// Told when a worker suspects a backend, so that the health check looks at once.
     suspicion: Notify,
     sessions: Mutex<Option<(SessionTerms, Arc<Table>)>>,
@@ -78,9 +93,20 @@ impl PoolState {
             cursor: Padded::default(),
             budget: Mutex::default(),
             cells: (0..workers).map(|_| PoolCells::default()).collect(),
+            breaker: Breaker::default(),
+            serves: AtomicBool::new(false),
             suspicion: Notify::new(),
             sessions: Mutex::default(),
         }
+    }
+
+    /// The breaker of the pool as a whole; says nothing where it has none.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    pub(crate) fn set_serving(&self) {
+        self.serves.store(true, SeqCst);
     }
 
     /// Moves whenever who may be picked has changed.
@@ -88,7 +114,7 @@ impl PoolState {
         self.epoch.load(SeqCst)
     }
 
-    fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.epoch.fetch_add(1, SeqCst);
     }
 
@@ -147,6 +173,7 @@ pub struct BackendState {
     suspect_until: AtomicU64,
     draining: AtomicBool,
     degraded: AtomicBool,
+    guarded: Guarded,
     in_flight: Padded<AtomicU32>,
     latency: Padded<AtomicU64>,
     pub(crate) cells: Box<[BackendCells]>,
@@ -163,6 +190,7 @@ impl BackendState {
             suspect_until: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             degraded: AtomicBool::new(false),
+            guarded: Guarded::default(),
             in_flight: Padded::default(),
             latency: Padded::default(),
             cells: (0..workers).map(|_| BackendCells::default()).collect(),
@@ -187,6 +215,9 @@ impl BackendState {
             Health::Down => 2,
         };
         let before = self.health.swap(word, SeqCst);
+        if before == 2 && health == Health::Up {
+            self.come_back();
+        }
         let suspected = health != Health::Down && self.suspect_until.swap(0, SeqCst) != 0;
         if before != word || suspected {
             self.pool.changed();
@@ -300,6 +331,12 @@ pub struct Board {
     pools: Mutex<HashMap<String, Arc<PoolState>>>,
     backends: Mutex<HashMap<String, Arc<BackendState>>>,
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
+    limits: Mutex<HashMap<String, Arc<LimitState>>>,
+    /// What each key of each rate limit owes.
+    pub rates: Arc<Rates>,
+    /// What runs of each key of each limit of concurrent exchanges, and of each address's connections.
+    pub counts: Arc<Counts>,
+    key_sets: Mutex<HashMap<Service, Arc<KeySet>>>,
 }
 
 impl Board {
@@ -307,7 +344,17 @@ impl Board {
     pub fn new(workers: usize) -> Self {
         let mut key = [0; 32];
         let sticky_key = aws_lc_rs::rand::fill(&mut key).is_ok().then_some(StickyKey(key));
-        Self { workers, sticky_key, pools: Mutex::default(), backends: Mutex::default(), listeners: Mutex::default() }
+        Self {
+            workers,
+            sticky_key,
+            pools: Mutex::default(),
+            backends: Mutex::default(),
+            listeners: Mutex::default(),
+            limits: Mutex::default(),
+            rates: Arc::default(),
+            counts: Arc::default(),
+            key_sets: Mutex::default(),
+        }
     }
 
     /// The secret of this process, the same over all reloads.
@@ -325,19 +372,37 @@ impl Board {
         lock(&self.listeners).entry(name.to_owned()).or_default().clone()
     }
 
+    /// What the limits of the route of this name have done.
+    pub(crate) fn limit(&self, route: &str) -> Arc<LimitState> {
+        lock(&self.limits).entry(route.to_owned()).or_insert_with(|| Arc::new(LimitState::new(route, self.workers))).clone()
+    }
+
     /// The state of this backend of the pool, new if there was none.
     pub fn backend(&self, pool: &Arc<PoolState>, address: &str) -> Arc<BackendState> {
         let identity = format!("{}/{address}", pool.name);
         lock(&self.backends)
             .entry(identity)
-            .or_insert_with_key(|identity| Arc::new(BackendState::new(pool.clone(), identity.clone(), address, self.workers)))
+            .or_insert_with_key(|identity| {
+                let state = BackendState::new(pool.clone(), identity.clone(), address, self.workers);
+                if pool.serves.load(SeqCst) {
+                    state.begin_slowly();
+                }
+                Arc::new(state)
+            })
             .clone()
+    }
+
+    /// The keys of issuers of tokens that are fetched from there, none at first.
+    pub fn key_set(&self, url: &Service) -> Arc<KeySet> {
+        lock(&self.key_sets).entry(url.clone()).or_default().clone()
     }
 
     /// Forgets what no Plan uses any more, so that names that resolve to ever new addresses don't fill memory.
     pub(crate) fn forget_unused(&self) {
         lock(&self.backends).retain(|_, state| Arc::strong_count(state) > 1 || state.in_flight() > 0);
         lock(&self.pools).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.limits).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.key_sets).retain(|_, keys| Arc::strong_count(keys) > 1);
     }
 }
 

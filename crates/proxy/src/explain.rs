@@ -206,7 +206,7 @@ impl Plan {
         let mut effects = Effects::default();
         for filter in &route.filters {
             explained.filters.push(filter.describe(&asked, &route.name, now));
-            if let Some(ending) = filter.foresee(&asked, &route.name, now, &mut effects) {
+            if let Some(ending) = filter.foresee(&asked, &mut effects) {
                 explained.goes = Goes::Filtered;
                 return explained.ended(ending, route, &effects, &asked);
             }
@@ -379,12 +379,17 @@ fn ask(
 
 fn candidate(backend: &Backend, balance: &Balance, order: Option<usize>, now: Nanos) -> Candidate {
     let state = &backend.state;
-    let (in_flight, latency, weight) = (state.in_flight(), state.latency(now), backend.weight.get());
+    let (in_flight, latency, weight) = (state.in_flight(), state.latency(now), backend.weight_now().get());
     let load = (f64::from(in_flight) + 1.0) / f64::from(weight);
     let mut words = vec![state.health().word().to_owned()];
     let is_full = backend.max_connections != u32::MAX && in_flight >= backend.max_connections;
-    let more =
-        [(state.is_draining(), "draining"), (state.is_suspect(now), "suspected"), (backend.backup, "backup"), (is_full, "full")];
+    let more = [
+        (state.is_draining(), "draining"),
+        (state.is_suspect(now), "suspected"),
+        (backend.tier > 0, "backup"),
+        (backend.is_out(now), "ejected"),
+        (is_full, "full"),
+    ];
     words.extend(more.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned()));
     let reason = state.reason();
     if state.health() == crate::board::Health::Down && !reason.is_empty() {

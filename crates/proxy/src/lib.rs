@@ -21,7 +21,7 @@ mod timer;
 mod upstream;
 mod worker;
 
-pub use board::{BackendState, Board, Health, PoolState};
+pub use board::{BackendState, Board, Health, KeySet, LimitState, LimitTotals, PoolState};
 pub use error::{Fault, Reason};
 pub use handle::{CantListen, Handle, Options};
 pub use log::Sink as AccessLog;

@@ -176,7 +176,11 @@ impl expression::Facts for Asked<'_> {
 }
 
 impl Facts for Asked<'_> {
-    fn write(&self, variable: Variable, out: &mut Vec<u8>) {
+    fn is_https(&self) -> bool {
+        self.scheme() == "https"
+    }
+
+    fn write(&self, variable: &Variable, out: &mut Vec<u8>) {
         match variable {
             Variable::ClientIp => out.extend_from_slice(AddressText::new(self.client).as_bytes()),
             Variable::RequestId => out.extend_from_slice(self.id),
@@ -186,6 +190,10 @@ impl Facts for Asked<'_> {
             Variable::Query => out.extend_from_slice(self.query()),
             Variable::Uri => write_uri(self.path, self, out),
             Variable::Scheme => out.extend_from_slice(self.scheme().as_bytes()),
+            Variable::PeerIp => out.extend_from_slice(self.peer.as_bytes()),
+            Variable::Header(name) => out.extend_from_slice(self.value(name.as_bytes()).unwrap_or_default()),
+            Variable::Cookie(name) => out.extend_from_slice(self.cookie(name.as_bytes()).unwrap_or_default()),
+            Variable::Parameter(name) => out.extend_from_slice(self.parameter(name.as_bytes()).unwrap_or_default()),
         }
     }
 }

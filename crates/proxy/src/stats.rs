@@ -86,6 +86,7 @@ pub(crate) struct WorkerCells {
     pub(crate) log_lost: Count,
     pub(crate) panics: Count,
     pub(crate) accept_pauses: Count,
+    pub(crate) crowded: Count,
     pub(crate) bytes_in: Count,
     pub(crate) bytes_out: Count,
 }
@@ -102,6 +103,7 @@ impl Default for WorkerCells {
             log_lost: Count::default(),
             panics: Count::default(),
             accept_pauses: Count::default(),
+            crowded: Count::default(),
             bytes_in: Count::default(),
             bytes_out: Count::default(),
         }
@@ -136,6 +138,8 @@ pub struct Totals {
     pub panics: u64,
     /// Times accepting paused because descriptors ran out.
     pub accept_pauses: u64,
+    /// Client connections closed at once because their address had as many as it may.
+    pub crowded: u64,
     /// Bytes of request bodies and tunnels read from clients.
     pub bytes_in: u64,
     /// Bytes of answer bodies and tunnels written to clients.
@@ -153,6 +157,7 @@ impl Totals {
             total.log_lost += cells.log_lost.get();
             total.panics += cells.panics.get();
             total.accept_pauses += cells.accept_pauses.get();
+            total.crowded += cells.crowded.get();
             total.bytes_in += cells.bytes_in.get();
             total.bytes_out += cells.bytes_out.get();
             for (sum, count) in total.answers.iter_mut().zip(&cells.answers) {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use net::{Acceptor, Pipes};
+use policy::limit::Claim;
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, oneshot};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::accept;
 use crate::buffer::Buffers;
+use crate::filter::kept::Kept;
 use crate::http::h1::Scratch;
 use crate::log::Lines;
 use crate::plan::{Listener, Plan};
@@ -37,7 +39,7 @@ pub(crate) enum Command {
     /// connection that it can't serve.
     Listen { open: Vec<(SocketAddr, TcpListener)>, close: Vec<SocketAddr>, done: oneshot::Sender<()> },
     /// A connection that another worker accepted and counted here, by the listener it came in by.
-    Adopt { socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener> },
+    Adopt { socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener>, claim: Option<Claim> },
     /// Take nothing new, end what runs.
     Drain,
 }
@@ -117,6 +119,7 @@ pub(crate) struct Worker {
     pub(crate) rng: RefCell<fastrand::Rng>,
     pub(crate) max_connections: u32,
     pub(crate) lines: Lines,
+    pub(crate) kept: Kept,
     draining: Cell<bool>,
     local: RefCell<Option<Rc<Local>>>,
     gates: RefCell<HashMap<SocketAddr, Rc<Gate>>>,
@@ -192,10 +195,17 @@ impl Worker {
         self.timers.wake_all();
     }
 
-    fn adopt(self: &Rc<Self>, socket: TcpStream, peer: SocketAddr, address: SocketAddr, listener: Arc<Listener>) {
+    fn adopt(
+        self: &Rc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        address: SocketAddr,
+        listener: Arc<Listener>,
+        claim: Option<Claim>,
+    ) {
         // The gate may not be open here yet, or closed since; the connection was accepted all the same.
         let gate = self.gates.borrow().get(&address).cloned();
-        let counted = Counted::handed(self, listener.open.clone());
+        let counted = Counted::handed(self, listener.open.clone(), claim);
         let gate = gate.unwrap_or_else(|| Rc::new(Gate::new(address, listener)));
         accept::begin(self, &gate, socket, peer, counted);
     }
@@ -204,7 +214,12 @@ impl Worker {
 /// Runs a worker on the calling thread until the process ends.
 pub(crate) fn run(seat: Seat) {
     net::name_thread(&format!("worker-{}", seat.id));
-    let built = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
+    // Passwords are checked there, one at a time: more would take the cores away from the workers.
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build_local(LocalOptions::default());
     let runtime = match built {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -217,14 +232,16 @@ pub(crate) fn run(seat: Seat) {
 
 pub(crate) async fn work(seat: Seat) {
     let Seat { id, ports, mut commands, start, seed, max_connections, log } = seat;
+    let mut rng = fastrand::Rng::with_seed(seed);
     let worker = Rc::new(Worker {
+        kept: Kept::new(&mut rng),
         id,
         cells: ports[id].cells.clone(),
         ports,
         timers: Timers::new(start),
         buffers: Buffers::default(),
         pipes: Pipes::default(),
-        rng: RefCell::new(fastrand::Rng::with_seed(seed)),
+        rng: RefCell::new(rng),
         max_connections,
         lines: Lines::new(log),
         draining: Cell::new(false),
@@ -247,7 +264,7 @@ pub(crate) async fn work(seat: Seat) {
                 worker.listen(open, &close);
                 let _ = done.send(());
             }
-            Command::Adopt { socket, peer, address, listener } => worker.adopt(socket, peer, address, listener),
+            Command::Adopt { socket, peer, address, listener, claim } => worker.adopt(socket, peer, address, listener, claim),
             Command::Drain => worker.drain(),
         }
     }
@@ -267,8 +284,9 @@ async fn tidy(worker: Rc<Worker>) {
             worker.buffers.trim();
             net::give_memory_back();
         }
-        let Some(local) = worker.local() else { continue };
         let now = worker.timers.now();
+        worker.kept.tidy(now);
+        let Some(local) = worker.local() else { continue };
         for local in &local.pools {
             for idle in &local.idle {
                 idle.tidy(local.pool.idle_timeout, local.pool.idle_connections, now);
@@ -290,19 +308,20 @@ async fn flush(worker: Rc<Worker>) {
 pub(crate) struct Counted {
     worker: Rc<Worker>,
     of_listener: Arc<AtomicU32>,
+    _of_address: Option<Claim>,
 }
 
 impl Counted {
-    pub(crate) fn new(worker: &Rc<Worker>, gate: &Gate) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, gate: &Gate, of_address: Option<Claim>) -> Self {
         worker.cells.open.fetch_add(1, Relaxed);
         let of_listener = gate.listener.borrow().open.clone();
         of_listener.fetch_add(1, Relaxed);
-        Self::handed(worker, of_listener)
+        Self::handed(worker, of_listener, of_address)
     }
 
     /// For a connection that the worker who handed it on has counted, here and for its listener.
-    fn handed(worker: &Rc<Worker>, of_listener: Arc<AtomicU32>) -> Self {
-        Self { worker: worker.clone(), of_listener }
+    fn handed(worker: &Rc<Worker>, of_listener: Arc<AtomicU32>, of_address: Option<Claim>) -> Self {
+        Self { worker: worker.clone(), of_listener, _of_address: of_address }
     }
 }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use policy::balance::Weight;
 
 use super::network::port;
-use crate::doc::Value;
+use crate::doc::{Section, Value};
 use crate::keys;
 use crate::model::{Address, Backend};
 use crate::report::shown;
@@ -25,10 +25,20 @@ pub(super) fn read(value: &Value<'_>, title: String) -> Option<(Backend, std::op
         .and_then(Value::text)
         .and_then(|text| text.read(|name| super::legal_name(name).map(|()| name.to_owned())));
     let weight = weight(section.integer("weight"));
-    let backup = section.flag("backup");
+    let tier = tier(&section);
     let text = section.require("address")?.text()?;
-    let backend = Backend { name, weight, backup, max_connections, ..plain(text.read(address)?) };
+    let backend = Backend { name, weight, tier, max_connections, ..plain(text.read(address)?) };
     Some((backend, text.span()))
+}
+
+/// `backup` is a tier by its name.
+fn tier(section: &Section<'_>) -> u8 {
+    let backup = u8::from(section.flag("backup"));
+    let tier = section.optional_integer("tier");
+    if let (Some(value), true) = (section.get("backup"), tier.is_some()) {
+        value.fault("`backup` and `tier` say the same thing", "keep `tier`; a backup is `tier = 1`");
+    }
+    tier.unwrap_or(backup)
 }
 
 fn weight(weight: u16) -> Weight {
@@ -37,7 +47,7 @@ fn weight(weight: u16) -> Weight {
 
 /// A backend of which only the address is known.
 pub(crate) fn plain(address: Address) -> Backend {
-    Backend { address, name: None, weight: Weight::default(), backup: false, max_connections: None }
+    Backend { address, name: None, weight: Weight::default(), tier: 0, max_connections: None }
 }
 
 /// `"10.0.0.1:80"`, `"[::1]:80"`, `"app.internal:8080"`, `"app"` (port 80), each also after `http://`.

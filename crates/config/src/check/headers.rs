@@ -90,7 +90,7 @@ pub(super) fn template(text: &Text<'_>) -> Option<Template> {
     Some(Template::new(parts, text.is_fetched()))
 }
 
-fn parts(text: &str) -> Result<Vec<Part>, Wrong> {
+pub(super) fn parts(text: &str) -> Result<Vec<Part>, Wrong> {
     if let Some((at, c)) = text.char_indices().find(|(_, c)| c.is_control() && *c != '\t') {
         return Err(Wrong::new("a header can't hold control characters", "they would end the field and begin another")
             .at(at..at + c.len_utf8()));
@@ -101,6 +101,16 @@ fn parts(text: &str) -> Result<Vec<Part>, Wrong> {
     while let Some(open) = rest.find('{') {
         let at = text.len() - rest.len() + open;
         let word = rest[open + 1..].split('}').next().filter(|word| open + 1 + word.len() < rest.len());
+        // A part of the request by a name.
+        if let Some(variable) = word.and_then(named) {
+            plain.push_str(&rest[..open]);
+            if !plain.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut plain)));
+            }
+            parts.push(Part::Variable(variable));
+            rest = &rest[open + word.map_or(0, str::len) + 2..];
+            continue;
+        }
         // Other braces are text: `{"group": "x"}` is a legal header value.
         let Some(word) = word.filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')) else {
             plain.push_str(&rest[..=open]);
@@ -122,11 +132,22 @@ fn parts(text: &str) -> Result<Vec<Part>, Wrong> {
     Ok(parts)
 }
 
+/// `header:X-Tier`, `cookie:sid`, `query:id`.
+fn named(word: &str) -> Option<Variable> {
+    let (of, name) = word.split_once(':').filter(|(_, name)| is_token(name))?;
+    match of {
+        "header" => Some(Variable::Header(name.to_ascii_lowercase())),
+        "cookie" => Some(Variable::Cookie(name.to_owned())),
+        "query" => Some(Variable::Parameter(name.to_owned())),
+        _ => None,
+    }
+}
+
 fn variable(word: &str) -> Result<Variable, Wrong> {
+    let names: Vec<String> = Variable::ALL.iter().map(|variable| variable.name().into_owned()).collect();
     Variable::ALL.into_iter().find(|variable| variable.name() == word).ok_or_else(|| {
-        let names = Variable::ALL.map(Variable::name);
-        let hint = nearest(word, names).map_or_else(
-            || format!("variables are {}", names.map(|name| format!("{{{name}}}")).join(", ")),
+        let hint = nearest(word, names.iter().map(String::as_str)).map_or_else(
+            || format!("variables are {}", names.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(", ")),
             |name| format!("did you mean `{{{name}}}`?"),
         );
         Wrong::new(format!("unknown variable `{{{word}}}`"), hint)

@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use ipnet::IpNet;
 
-use super::network;
-use crate::doc::{Doc, Section, Value};
+use super::{headers, network, route};
+use crate::doc::{Doc, Section, Text, Value};
 use crate::keys;
-use crate::model::{Limits, Listener, ListenerTimeouts};
+use crate::model::{Limits, Listener, ListenerTimeouts, Template};
 use crate::units;
 
 /// A listener; `section` may be absent, so the addresses are given.
@@ -23,10 +23,20 @@ pub(crate) fn read(section: &Section<'_>, name: &str, listen: Vec<SocketAddr>, p
         trusted_proxies: section.get("trusted_proxies").map_or_else(|| proxies.to_vec(), networks),
         limits: limits(&section.section("limits", &keys::LIMITS)),
         timeout: timeout(&section.section("timeout", &keys::LISTENER_TIMEOUT)),
+        redirect: section.get("redirect").and_then(Value::text).and_then(|text| redirect(&text)),
         underscores: section.flag("underscores"),
         keep_encoded_slash: section.flag("keep_encoded_slash"),
         max_connections: section.optional_integer("max_connections").and_then(NonZeroU32::new),
+        max_connections_per_ip: section.optional_integer("max_connections_per_ip").and_then(NonZeroU32::new),
     }
+}
+
+/// `"https"`, or a place.
+fn redirect(text: &Text<'_>) -> Option<Template> {
+    if text.as_str() == "https" {
+        return headers::parts("https://{host}{uri}").ok().map(|parts| Template::new(parts, false));
+    }
+    route::place(text)
 }
 
 fn limits(section: &Section<'_>) -> Limits {

@@ -175,7 +175,7 @@ fn pattern(text: &str) -> Result<ValueMatch, Wrong> {
 }
 
 /// Compiled: a regex that is at fault must not wait for the first request. `at` is where it begins in its text.
-fn regex(pattern: &str, at: usize) -> Result<Regex, Wrong> {
+pub(super) fn regex(pattern: &str, at: usize) -> Result<Regex, Wrong> {
     /// Bounds memory and the time a check takes; `[a-z]{1,100}` and the like stay far below.
     const LARGEST: usize = 1 << 20;
     let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(pattern);

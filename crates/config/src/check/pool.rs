@@ -7,7 +7,7 @@ use policy::Key;
 use policy::balance::{Balance, Hash, HashMethod};
 use policy::retry::{BudgetParams, Conditions, Retry};
 
-use super::{backend, health, key, statuses, sticky};
+use super::{backend, guard, health, key, statuses, sticky};
 use crate::doc::{Doc, Section, Value};
 use crate::keys;
 use crate::model::{Address, Backend, Idle, Pool};
@@ -23,6 +23,7 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
         health: health::read(section),
         retry: retry(&section.section("retry", &keys::RETRY)),
         idle: idle(&section.section("idle", &keys::IDLE)),
+        guard: guard::read(section),
         sticky: sticky::read(section),
     }
 }
@@ -42,6 +43,7 @@ pub(crate) fn of(absent: &Section<'_>, name: &str, backends: Vec<Backend>) -> Po
         health: health::read(absent),
         retry: retry(&absent.section("retry", &keys::RETRY)),
         idle: idle(&absent.section("idle", &keys::IDLE)),
+        guard: guard::read(absent),
         sticky: None,
     }
 }
@@ -67,7 +69,7 @@ fn backends(value: Value<'_>, title: &str) -> Vec<Backend> {
         }
         backends.push(backend);
     }
-    if !backends.is_empty() && backends.iter().all(|backend| backend.backup) {
+    if !backends.is_empty() && backends.iter().all(|backend| backend.tier == 1) {
         doc.warn(span, "every backend of this pool is a backup", "they all serve, as if none were");
     }
     backends
@@ -138,7 +140,7 @@ fn whole_per_second(text: &str) -> Result<u32, Wrong> {
     Ok(rate.count / rate.seconds)
 }
 
-fn conditions(value: Value<'_>) -> Conditions {
+pub(super) fn conditions(value: Value<'_>) -> Conditions {
     let mut on = Conditions { connect: false, reset: false, timeout: false, statuses: Vec::new() };
     for text in value.one_or_many().into_iter().filter_map(Value::text) {
         match text.as_str() {

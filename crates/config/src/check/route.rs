@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::{headers, legal_name, pattern};
+use super::{access, headers, legal_name, limit, pattern, shape};
 use crate::doc::{Doc, Section, Text, Value};
 use crate::keys;
-use crate::model::{Action, HeaderEdits, Part, Route, Template, Timeouts, Total, Variable};
+use crate::model::{Access, Action, HeaderEdits, Part, Route, Shape, Template, Timeouts, Total, Variable};
 use crate::nearest::nearest;
 use crate::report::shown;
 use crate::units::{self, Wrong};
@@ -27,9 +27,11 @@ pub(super) fn read_all(root: &Section<'_>, pools: &HashMap<&str, usize>) -> Vec<
         let Some(section) = item.section(&keys::ROUTE, "[[route]]".to_owned()) else {
             continue;
         };
+        let rate_limits = limit::rates(&section, root.has("redis"));
         let Some(route) = read(&section, i, pools) else {
             continue;
         };
+        let route = Route { rate_limits, ..route };
         if !names.insert(route.name.clone()) {
             let span = section.get("name").map_or(section.span.clone(), |value| value.span());
             section.doc.fault(span, format!("two routes are called {}", shown(&route.name)), "each needs its own name");
@@ -52,10 +54,13 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
     let timeout = timeouts(&section.section("timeout", &keys::TIMEOUT));
     let request_headers = headers::edits(section, "request_headers");
     let response_headers = headers::edits(section, "response_headers");
+    let concurrency = limit::concurrency(section);
+    let access = access::read(section);
+    let shape = shape::read(section);
     let log = section.flag("log");
     let action = action(section, pools)?;
     if !matches!(action, Action::Pool(_)) {
-        for key in ["timeout", "request_headers"] {
+        for key in ["timeout", "request_headers", "rewrite"] {
             if let Some(value) = section.get(key) {
                 section.doc.warn(value.key_span(), format!("`{key}` has no effect here: nothing goes upstream"), "take it out");
             }
@@ -68,6 +73,10 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
         timeout,
         request_headers,
         response_headers,
+        rate_limits: Vec::new(),
+        concurrency,
+        access,
+        shape,
         log,
     })
 }
@@ -81,6 +90,10 @@ pub(crate) fn catch_all(doc: &Doc<'_>, name: &str) -> Route {
         timeout: timeouts(&Section::absent(doc, &keys::TIMEOUT)),
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
+        rate_limits: Vec::new(),
+        concurrency: Vec::new(),
+        access: Access::default(),
+        shape: Shape::default(),
         log: true,
     }
 }
@@ -154,7 +167,7 @@ fn respond(section: &Section<'_>) -> Option<Action> {
     Some(Action::Respond { status, body: body.into_bytes(), content_type, headers: fields.fields })
 }
 
-fn content_type(text: &str) -> Result<String, Wrong> {
+pub(super) fn content_type(text: &str) -> Result<String, Wrong> {
     let essence = text.split(';').next().unwrap_or(text).trim();
     let legal = essence.split_once('/').is_some_and(|(kind, sub)| headers::is_token(kind) && headers::is_token(sub));
     if !legal || text.chars().any(char::is_control) {
@@ -177,7 +190,7 @@ fn redirect(value: Value<'_>, route: &Section<'_>) -> Option<Action> {
 }
 
 /// A URL, or a path on the same host.
-fn place(text: &Text<'_>) -> Option<Template> {
+pub(super) fn place(text: &Text<'_>) -> Option<Template> {
     let template = headers::template(text)?;
     let legal = match template.parts() {
         [Part::Text(start), ..] => start.starts_with('/') || start.starts_with("http://") || start.starts_with("https://"),

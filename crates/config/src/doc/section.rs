@@ -69,6 +69,11 @@ impl<'a> Section<'a> {
         self.entries.is_some_and(|entries| entries.contains_key(name))
     }
 
+    /// Whether nothing stands in it, not even what is at fault.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_none_or(|entries| entries.is_empty())
+    }
+
     /// Whether a misspelt key stands for this one.
     pub(crate) fn meant(&self, name: &str) -> bool {
         self.meant.contains(&name)

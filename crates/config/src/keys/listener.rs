@@ -37,6 +37,14 @@ pub(crate) static LISTENER: Table = Table {
             "20000",
             "Most client connections at one time. At the limit accepting pauses.",
         ),
+        optional(
+            "max_connections_per_ip",
+            Kind::Integer(1, 10_000_000),
+            "no limit",
+            "100",
+            "Most connections of one client address at one time, over all workers; further ones are closed at once. Trusted proxies are not counted.",
+        )
+        .also_called(&["max_connections_per_client", "limit_conn"]),
         with_default(
             "underscores",
             Kind::Flag,
@@ -51,10 +59,17 @@ pub(crate) static LISTENER: Table = Table {
             "true",
             "Keeps `%2F` in a path. Otherwise such a request gets 400: backends differ in what they take it for.",
         ),
+        optional(
+            "redirect",
+            super::route::TEMPLATE,
+            "none",
+            "\"https\"",
+            "Sends every client elsewhere: `\"https\"` to the same host and path there, or a place with variables as in a route's `redirect`. 301 \
+             for GET and HEAD, 308 for other methods. No route is looked for.",
+        ),
         planned("protocols", "What ALPN and QUIC offer."),
         planned("tls", "Certificates, and which clients must show one."),
         planned("proxy_protocol", "Whether connections begin with a PROXY header."),
-        planned("redirect", "Sends every client elsewhere, such as to https."),
         planned("pool", "The pool of a tcp, udp or dns listener."),
     ],
 };

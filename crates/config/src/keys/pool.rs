@@ -1,5 +1,6 @@
 //! `[pool.NAME]` and the tables in it.
 
+use super::guard::{BREAKER_OR_OFF, PASSIVE_OR_OFF};
 use super::route::NAME;
 use super::sticky::STICKY;
 use super::{KEY, Kind, Table, optional, planned, required, with_default};
@@ -29,13 +30,31 @@ pub(crate) static POOL: Table = Table {
             .also_called(&["check", "healthcheck", "health_check"]),
         optional("retry", Kind::Table(&RETRY), "see there", "{ attempts = 1 }", "When a failed attempt is made again."),
         optional("idle", Kind::Table(&IDLE), "see there", "{ connections = 32 }", "Connections kept for the next attempt.").also_called(&["keepalive"]),
-        planned("passive", "Takes out backends whose answers fail."),
-        planned("breaker", "Stops sending where too much fails."),
+        optional(
+            "passive",
+            PASSIVE_OR_OFF,
+            "five failures in a row",
+            "{ failures = 3 }",
+            "Takes out backends because exchanges with them fail. `false` leaves that to health checks.",
+        ),
+        optional("breaker", BREAKER_OR_OFF, "none", "{ error_rate = \"30%\" }", "Stops sending where too much fails."),
         optional("sticky", Kind::Table(&STICKY), "off", "{ cookie = \"evenkeel\" }", "Keeps a client with its backend.")
             .also_called(&["stickiness", "session_affinity", "affinity", "persistence"]),
         planned("queue", "Holds exchanges while every backend is at `max_connections`."),
-        planned("slow_start", "Brings a backend that came back up to its share by and by."),
-        planned("fail_open_below", "Below which share of healthy backends health is ignored."),
+        with_default(
+            "slow_start",
+            Kind::Duration("0s", "1h"),
+            "0s",
+            "\"30s\"",
+            "A backend that comes back or is new gets a tenth of its share at first and all of it after this time, with every algorithm.",
+        ),
+        with_default(
+            "fail_open_below",
+            Kind::Percent,
+            "0%",
+            "\"50%\"",
+            "While fewer of the backends than this are healthy, health and ejections are ignored: rather a try at a bad one than all load on the rest. 0 is never.",
+        ),
         planned("tls", "Speaks TLS to the backends."),
     ],
 };
@@ -53,7 +72,8 @@ pub(crate) static BACKEND: Table = Table {
         .also_called(&["host", "url", "server"]),
         optional("name", NAME, "the address", "\"blue\"", "For logs and metrics. No two in a pool share one."),
         with_default("weight", Kind::Integer(1, 1000), "1", "3", "Its share in comparison with the others."),
-        with_default("backup", Kind::Flag, "false", "true", "Serves only when every other backend is down."),
+        with_default("backup", Kind::Flag, "false", "true", "Serves only when no other backend can: the same as `tier = 1`."),
+        optional("tier", Kind::Integer(0, 9), "0, or 1 with `backup`", "2", "Serves only when no backend of a lower tier can."),
         optional("max_connections", Kind::Integer(1, 1_000_000), "no limit", "200", "Most exchanges at one time.")
             .also_called(&["maxconn", "max_conns"]),
     ],

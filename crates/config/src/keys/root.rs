@@ -1,7 +1,7 @@
 //! The top level, `[admin]` and `[log]`.
 
 use super::pool::{BACKENDS, BALANCE, HEALTH_OR_OFF};
-use super::{Kind, LISTENER, POOL, ROUTE, TEST, Table, optional, with_default};
+use super::{Kind, LISTENER, POOL, REDIS, ROUTE, TEST, Table, optional, with_default};
 
 pub(crate) static ROOT: Table = Table {
     path: "",
@@ -85,6 +85,13 @@ pub(crate) static ROOT: Table = Table {
             "Full form: groups of backends that serve the same.",
         )
         .also_called(&["pools", "upstream", "cluster"]),
+        optional(
+            "redis",
+            Kind::Table(&REDIS),
+            "none",
+            "{ address = \"127.0.0.1:6379\" }",
+            "Where limits are counted that several processes share.",
+        ),
         optional(
             "test",
             Kind::Tables(&TEST),

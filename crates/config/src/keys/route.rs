@@ -1,6 +1,9 @@
 //! `[[route]]` and the tables in it.
 
+use super::access::{BASIC_AUTH, FORWARD_AUTH, JWT};
+use super::limit::{CONCURRENCY, RATE_LIMIT};
 use super::root::NETWORKS;
+use super::shape::{CORS, ERROR_PAGE, REWRITE, SECURITY_HEADERS};
 use super::{Kind, Table, optional, planned, required, with_default};
 
 pub(crate) static ROUTE: Table = Table {
@@ -55,13 +58,90 @@ pub(crate) static ROUTE: Table = Table {
             "{ set = { X-Frame-Options = \"SAMEORIGIN\" } }",
             "Changes to every answer before it goes to the client.",
         ),
+        optional(
+            "allow",
+            NETWORKS,
+            "everyone",
+            "[\"203.0.113.0/24\", \"2001:db8::/32\"]",
+            "Networks that may; everyone else gets 403 `denied`. `{ file = \"office.txt\" }` reads a list of at most 1 MiB, one a line, \
+             `#` beginning a remark; it is read again by a reload. Costs less than 100 ns with 10,000 of them.",
+        )
+        .also_called(&["whitelist", "allowlist"]),
+        optional(
+            "deny",
+            NETWORKS,
+            "nobody",
+            "\"192.0.2.0/24\"",
+            "Networks that get 403 `denied`, also where `allow` names them. Lists as in `allow`.",
+        )
+        .also_called(&["blacklist", "denylist", "block"]),
+        optional(
+            "basic_auth",
+            Kind::Table(&BASIC_AUTH),
+            "none",
+            "{ users = { file = \"tests/golden/htpasswd.txt\" }, header = \"X-User\" }",
+            "Asks for a name and a password.",
+        ),
+        optional("jwt", Kind::Table(&JWT), "none", "{ jwks = \"https://id.example.com/keys\", audience = \"shop\" }", "Asks for a token."),
+        optional(
+            "forward_auth",
+            Kind::Table(&FORWARD_AUTH),
+            "none",
+            "{ url = \"http://127.0.0.1:9000/verify\", response_headers = \"X-User\" }",
+            "Asks a service of yours.",
+        )
+        .also_called(&["auth_request"]),
+        optional("rewrite", Kind::Table(&REWRITE), "unchanged", "{ strip_prefix = \"/api\" }", "The path that the backend gets."),
+        optional(
+            "cors",
+            Kind::Table(&CORS),
+            "left to the backend",
+            "{ origins = \"https://app.example.com\" }",
+            "Which pages of other sites may read its answers.",
+        ),
+        optional(
+            "security_headers",
+            Kind::Either(&[Kind::Flag, Kind::Table(&SECURITY_HEADERS)]),
+            "none",
+            "true",
+            "Fields that tell browsers to be careful.",
+        ),
+        optional(
+            "max_body",
+            Kind::Size("0B", "1TiB"),
+            "the listener's `limits.body`",
+            "\"10MiB\"",
+            "Largest request body; the listener's limit holds as well. Over it: 413 `body_too_large`.",
+        )
+        .also_called(&["client_max_body_size"]),
+        optional(
+            "error_pages",
+            Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(&ERROR_PAGE)])),
+            "JSON, plain text or HTML, as the client reads",
+            "{ \"502-504\" = { body = \"<h1>Back soon</h1>\", upstream = true } }",
+            "Pages in place of errors, by status or range.",
+        )
+        .also_called(&["error_page", "errorfile"]),
         with_default("log", Kind::Flag, "true", "false", "Whether its exchanges are in the access log."),
         planned("pools", "Several pools by share, such as a canary."),
         planned("files", "Serves a folder."),
         planned("cache", "Keeps answers."),
-        planned("rate_limit", "Bounds the pace of each client."),
-        planned("allow", "Networks that may; everyone else gets 403."),
-        planned("deny", "Networks that get 403."),
+        optional(
+            "rate_limit",
+            Kind::OneOrMany(&Kind::Table(&RATE_LIMIT)),
+            "none",
+            "{ rate = \"100/s\", burst = 20 }",
+            "How often each client may come: one limit, or several in brackets.",
+        )
+        .also_called(&["rate_limits", "limit_req", "ratelimit"]),
+        optional(
+            "concurrency",
+            Kind::OneOrMany(&Kind::Table(&CONCURRENCY)),
+            "no limit",
+            "{ limit = 20 }",
+            "How many exchanges each client may have at one time: one limit, or several in brackets.",
+        )
+        .also_called(&["limit_conn", "max_concurrency"]),
     ],
 };
 
@@ -184,7 +264,8 @@ pub(crate) static TIMEOUT: Table = Table {
 pub(crate) static HEADER_EDITS: Table = Table {
     path: "route.request_headers",
     doc: "Changes to header fields, also under `response_headers`, in the order remove, set, add. Values may hold `{client_ip}`, \
-          `{request_id}`, `{host}`, `{method}`, `{path}`, `{query}`, `{uri}` and `{scheme}`. Fields of framing and of one hop can't be touched.",
+          `{request_id}`, `{host}`, `{method}`, `{path}`, `{query}`, `{uri}`, `{scheme}` and `{peer_ip}`, also `{header:NAME}`, `{cookie:NAME}` \
+          and `{query:NAME}` (as they came, nothing where there is none). Fields of framing and of one hop can't be touched.",
     keys: &[
         optional("set", HEADERS, "none", "{ X-Tier = \"web\" }", "Replaces every field of that name, or adds one."),
         optional("add", HEADERS, "none", "{ X-Seen-By = \"evenkeel\" }", "Adds a field, whatever is there."),
@@ -200,6 +281,6 @@ pub(crate) static HEADER_EDITS: Table = Table {
 
 /// Names the user gives and names that refer to them.
 pub(super) const NAME: Kind = Kind::Word("a name", "^[A-Za-z0-9_.-]{1,64}$");
-const TEMPLATE: Kind = Kind::Word("a string without control characters and unknown variables", "");
+pub(super) const TEMPLATE: Kind = Kind::Word("a string without control characters and unknown variables", "");
 const HEADERS: Kind = Kind::Map(&TEMPLATE);
 const PATTERNS: Kind = Kind::Map(&Kind::Either(&[Kind::Word("a value or pattern", ""), Kind::Flag]));

@@ -9,12 +9,19 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
     let mut lines: Vec<String> = others.map(|other| format!("{} = {}", other.name, other.example)).collect();
     let http_probe = table.path == HEALTH.path && matches!(key.name, "host" | "status");
     lines.extend(http_probe.then(|| "path = \"/\"".to_owned()));
+    if table.path == REWRITE.path && matches!(key.name, "regex" | "to") {
+        lines.push(if key.name == "to" { "regex = \"^/(x)\"" } else { "to = \"/u/\"" }.to_owned());
+    }
+    if table.path == CORS.path && key.name == "credentials" {
+        lines.push("origins = \"https://a\"".to_owned());
+    }
     lines.push(format!("{} = {value}", key.name));
     let lines = lines.join("\n");
 
     let short = "listen = \":80\"\nbackends = [\"a\"]\n";
     let listener = "[listener.NAME]\nlisten = \":80\"\n";
     let pool = "[pool.api]\nbackends = [\"a\"]\n";
+    let store = "[redis]\naddress = \"a\"\n";
     let route = "[[route]]\npool = \"api\"\n";
     match table.path {
         "" if FULL.contains(&key.name) => {
@@ -27,7 +34,7 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
             "backends" => format!("{lines}\nlisten = \":80\""),
             _ => format!("{short}{lines}"),
         },
-        "admin" | "log" => format!("{short}[{}]\n{lines}", table.path),
+        "admin" | "log" | "redis" => format!("{short}[{}]\n{lines}", table.path),
         "listener.NAME" => format!("[listener.NAME]\n{lines}\n{route}{pool}"),
         path if path.starts_with("listener") => {
             format!("{listener}[{path}]\n{lines}\n{route}{pool}")
@@ -40,6 +47,7 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
         "route.respond" | "route.redirect" => {
             format!("{listener}[[route]]\n[{}]\n{lines}\n{pool}", table.path)
         }
+        "route.rate_limit" => format!("{listener}{route}[{}]\n{lines}\n{pool}{store}", table.path),
         path if path.starts_with("route") => format!("{listener}{route}[{path}]\n{lines}\n{pool}"),
         "pool.NAME" => format!("{listener}{route}[pool.api]\n{lines}"),
         "pool.NAME.backends" => {

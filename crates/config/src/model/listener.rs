@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Template;
+
 /// Where clients are listened for, and what they may do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
@@ -19,12 +21,16 @@ pub struct Listener {
     pub limits: Limits,
     /// Times after which a client is given up.
     pub timeout: ListenerTimeouts,
+    /// Where every client is sent; then no route is looked for.
+    pub redirect: Option<Template>,
     /// Field names with `_` are kept instead of dropped. Default: false.
     pub underscores: bool,
     /// `%2F` in a path is kept instead of refused. Default: false.
     pub keep_encoded_slash: bool,
     /// Most connections at one time; `None` leaves the limit to the file descriptors of the process.
     pub max_connections: Option<NonZeroU32>,
+    /// Most connections of one address at one time; `None` is without limit. Trusted proxies are not counted.
+    pub max_connections_per_ip: Option<NonZeroU32>,
 }
 
 /// Sizes above which a request is refused (safety row A12). Unit: bytes, but for `fields`.

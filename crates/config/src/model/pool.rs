@@ -9,7 +9,7 @@ use std::time::Duration;
 use policy::balance::{Balance, Weight};
 use policy::retry::Retry;
 
-use super::Sticky;
+use super::{Guard, Sticky};
 
 /// A group of backends that serve the same.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Pool {
     pub retry: Retry,
     /// Connections kept for the next attempt.
     pub idle: Idle,
+    /// What is done about backends that fail.
+    pub guard: Guard,
     /// How a client stays with its backend; `None` where it does not.
     pub sticky: Option<Sticky>,
 }
@@ -39,8 +41,8 @@ pub struct Backend {
     pub name: Option<String>,
     /// Its share. Default: 1.
     pub weight: Weight,
-    /// Serves only when every other backend is down. Default: false.
-    pub backup: bool,
+    /// Serves only when no backend of a lower tier can. Default: 0. Range: 0 to 9.
+    pub tier: u8,
     /// Most exchanges at one time; `None` is without limit.
     pub max_connections: Option<NonZeroU32>,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policy::route::Rule;
 
-use super::Template;
+use super::{Access, Concurrency, RateLimit, Shape, Template};
 
 /// Which exchanges, and what becomes of them.
 #[derive(Clone, Debug)]
@@ -21,6 +21,14 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Changes to every answer before it goes downstream, our own included.
     pub response_headers: HeaderEdits,
+    /// How often, for each key. All must allow a request. Default: none.
+    pub rate_limits: Vec<RateLimit>,
+    /// How many at one time, for each key. All must allow a request. Default: none.
+    pub concurrency: Vec<Concurrency>,
+    /// Who may use it.
+    pub access: Access,
+    /// What its requests and answers are made to look like.
+    pub shape: Shape,
     /// Whether its exchanges are in the access log. Default: true.
     pub log: bool,
 }

@@ -1,5 +1,6 @@
 //! Texts with variables.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A text with variables, such as `https://{host}{uri}`.
@@ -68,7 +69,7 @@ impl fmt::Debug for Template {
 }
 
 /// What `{name}` in a [`Template`] stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
     /// `{client_ip}`: the right-most address that is not a trusted proxy.
     ClientIp,
@@ -82,20 +83,28 @@ pub enum Variable {
     Path,
     /// `{query}`: without `?`, empty if there is none.
     Query,
-    /// `{uri}`: path and query as they go upstream.
+    /// `{uri}`: path and query, the path normalised.
     Uri,
     /// `{scheme}`: `http` or `https`, as the client used it.
     Scheme,
+    /// `{peer_ip}`: the address the connection comes from.
+    PeerIp,
+    /// `{header:NAME}`: the first field of that name, given in lower case.
+    Header(String),
+    /// `{cookie:NAME}`.
+    Cookie(String),
+    /// `{query:NAME}`: a parameter of the query, as it came.
+    Parameter(String),
 }
 
 impl Variable {
-    /// Every variable.
-    pub const ALL: [Self; 8] =
-        [Self::ClientIp, Self::RequestId, Self::Host, Self::Method, Self::Path, Self::Query, Self::Uri, Self::Scheme];
+    /// Every variable that takes no name.
+    pub const ALL: [Self; 9] =
+        [Self::ClientIp, Self::RequestId, Self::Host, Self::Method, Self::Path, Self::Query, Self::Uri, Self::Scheme, Self::PeerIp];
 
-    /// The word between the braces.
-    pub const fn name(self) -> &'static str {
-        match self {
+    /// What stands between the braces.
+    pub fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::ClientIp => "client_ip",
             Self::RequestId => "request_id",
             Self::Host => "host",
@@ -104,6 +113,10 @@ impl Variable {
             Self::Query => "query",
             Self::Uri => "uri",
             Self::Scheme => "scheme",
-        }
+            Self::PeerIp => "peer_ip",
+            Self::Header(name) => return format!("header:{name}").into(),
+            Self::Cookie(name) => return format!("cookie:{name}").into(),
+            Self::Parameter(name) => return format!("query:{name}").into(),
+        })
     }
 }

@@ -92,10 +92,12 @@ impl Names {
     }
 }
 
-/// The names that a configuration's backends have.
+/// The names that a configuration's backends and services have.
 pub(crate) fn names_of(config: &Config) -> BTreeSet<String> {
-    let backends = config.pools.iter().flat_map(|pool| &pool.backends);
-    let names = backends.filter_map(|backend| match &backend.address {
+    let backends = config.pools.iter().flat_map(|pool| &pool.backends).map(|backend| &backend.address);
+    let services = config.routes.iter().filter_map(|route| Some(&route.access.forward.as_ref()?.url.address));
+    let store = config.redis.iter().map(|redis| &redis.address);
+    let names = backends.chain(services).chain(store).filter_map(|address| match address {
         Address::Name { host, .. } => Some(host.clone()),
         Address::Socket(_) => None,
     });

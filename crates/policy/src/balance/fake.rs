@@ -14,6 +14,7 @@ pub(super) struct Pool {
     pub(super) up: Vec<bool>,
     pub(super) in_flight: Vec<u32>,
     pub(super) latency: Vec<Nanos>,
+    pub(super) share: Vec<u8>,
     turn: Cell<usize>,
     looks: Cell<usize>,
 }
@@ -27,6 +28,7 @@ impl Pool {
             up: vec![true; n],
             in_flight: vec![0; n],
             latency: vec![0; n],
+            share: vec![100; n],
             turn: Cell::new(0),
             looks: Cell::new(0),
         }
@@ -43,6 +45,7 @@ impl Pool {
         pool.up.remove(i);
         pool.in_flight.remove(i);
         pool.latency.remove(i);
+        pool.share.remove(i);
         pool
     }
 
@@ -90,6 +93,10 @@ impl View for Pool {
     fn latency(&self, i: usize) -> Nanos {
         self.look();
         self.latency[i]
+    }
+
+    fn share(&self, i: usize) -> u8 {
+        self.share[i]
     }
 
     fn next_turn(&self) -> usize {

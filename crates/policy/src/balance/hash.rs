@@ -46,6 +46,7 @@ pub(super) struct Consistent {
     table: Table,
     scores: Scores,
     weights: Box<[u16]>,
+    ids: Box<[u64]>,
     total_weight: u64,
     /// In thousandths, so that 1.05 means 1.05 and the comparison is exact.
     bound: Option<u64>,
@@ -70,6 +71,7 @@ impl Consistent {
             scores: Scores::new(members),
             total_weight: weights.iter().map(|&w| u64::from(w)).sum(),
             weights,
+            ids: members.iter().map(|m| m.id).collect(),
             bound: hash.bounded.filter(|b| !b.is_nan()).map(|b| (b.max(1.0) * 1000.0).round() as u64),
         }
     }
@@ -87,13 +89,19 @@ impl Consistent {
                 u128::from(view.in_flight(i)) * u128::from(self.total_weight) * 1000 < total * u128::from(self.weights[i])
             })
         };
-        let takes = |i: usize| view.available(i) && below_bound(i);
+        let able = |i: usize| view.available(i) && below_bound(i);
+        let takes = |i: usize| able(i) && self.is_in_share(i, key, view.share(i));
         let found = match &self.table {
             Table::Maglev(it) => it.places(key).take(PROBES).find(|&i| takes(i)),
             Table::Ring(it) => it.places(key).take(PROBES).find(|&i| takes(i)),
             Table::Rendezvous(it) => Some(it.winner(key, &self.scores)).filter(|&i| takes(i)),
         };
-        found.or_else(|| self.scores.best(key, takes)).or_else(|| self.least_loaded(view))
+        found.or_else(|| self.scores.best(key, takes)).or_else(|| self.scores.best(key, able)).or_else(|| self.least_loaded(view))
+    }
+
+    /// Whether a member that is to get only `share` percent keeps this key. As the share grows keys are added, none leaves.
+    fn is_in_share(&self, i: usize, key: u64, share: u8) -> bool {
+        share >= 100 || mix(key ^ self.ids[i].rotate_left(17)) % 100 < u64::from(share)
     }
 
     /// Where too few members are available for the bound to hold at all. O(members).
@@ -189,6 +197,37 @@ mod tests {
                 let off = 100.0 * (n as f64 / fair - 1.0).abs();
                 assert!(off <= most, "{method:?}: member {i} is off by {off:.2} %");
             }
+        }
+    }
+
+    #[test]
+    fn a_member_with_a_smaller_share_loses_so_many_of_its_keys_and_no_other_key_moves() {
+        for method in METHODS {
+            let mut pool = Pool::of(10);
+            let balancer = balancer(method, None, &pool);
+            let before = owners(&balancer, &pool);
+            let id = pool.members[3].id;
+            let mut kept = HashSet::new();
+            for share in [10, 50, 90] {
+                pool.share[3] = share;
+                let after = owners(&balancer, &pool);
+                assert!(before.iter().zip(&after).all(|(b, a)| b == a || *b == id), "{method:?}: only its own keys move");
+                let now: HashSet<usize> = (0..after.len()).filter(|&key| after[key] == id).collect();
+                let full = before.iter().filter(|owner| **owner == id).count();
+                let percent = 100.0 * now.len() as f64 / full as f64;
+                assert!((percent - f64::from(share)).abs() < 2.0, "{method:?}: {percent} % of {share} %");
+                assert!(kept.is_subset(&now), "{method:?}: keys come back and none leaves");
+                kept = now;
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_every_member_would_rather_not_take_is_taken() {
+        for method in METHODS {
+            let mut pool = Pool::of(3);
+            pool.share.fill(0);
+            assert_eq!(owners(&balancer(method, Some(1.5), &pool), &pool).len(), KEYS as usize);
         }
     }
 

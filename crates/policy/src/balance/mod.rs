@@ -115,6 +115,25 @@ impl Default for Weight {
     }
 }
 
+/// Weights in proportion to `weight × percent`, for members of which some are to get less than their share.
+///
+/// Where all percentages are equal these are the weights themselves. Otherwise they are whole numbers of at most
+/// [`Weight::MAX`], each at least 1.
+pub fn scaled(members: &[(Weight, u8)]) -> Vec<Weight> {
+    if members.windows(2).all(|pair| pair[0].1 == pair[1].1) {
+        return members.iter().map(|(weight, _)| *weight).collect();
+    }
+    let raw = || members.iter().map(|(weight, percent)| u32::from(weight.get()) * u32::from(*percent).max(1));
+    let divisor = raw().fold(0, gcd).max(1);
+    let most = raw().max().unwrap_or(1) / divisor;
+    let fit = |n: u32| if most > u32::from(Weight::MAX) { n * u32::from(Weight::MAX) / most } else { n };
+    raw().map(|n| Weight::new(fit(n / divisor).max(1) as u16).unwrap_or_default()).collect()
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// A backend as the algorithms know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -177,6 +196,20 @@ mod tests {
     fn weights_run_from_1_to_1000() {
         assert_eq!([0, 1, 1000, 1001].map(|w| Weight::new(w).map(Weight::get)), [None, Some(1), Some(1000), None]);
         assert_eq!(Weight::default(), Weight::ONE);
+    }
+
+    #[test]
+    fn weights_are_scaled_by_percentages_and_left_alone_where_all_are_equal() {
+        let scaled = |members: &[(u16, u8)]| -> Vec<u16> {
+            let members: Vec<(Weight, u8)> = members.iter().map(|&(w, p)| (Weight::new(w).unwrap_or_default(), p)).collect();
+            scaled(&members).into_iter().map(Weight::get).collect()
+        };
+        assert_eq!(scaled(&[(1, 100), (3, 100)]), [1, 3]);
+        assert_eq!(scaled(&[(1, 50), (3, 50)]), [1, 3]);
+        assert_eq!(scaled(&[(1, 100), (1, 50)]), [2, 1]);
+        assert_eq!(scaled(&[(1, 100), (1, 10), (2, 50)]), [10, 1, 10]);
+        assert_eq!(scaled(&[(1000, 100), (999, 10), (1, 10)]), [1000, 99, 1]);
+        assert_eq!(scaled(&[]), [0; 0]);
     }
 
     #[test]

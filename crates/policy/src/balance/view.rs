@@ -15,6 +15,14 @@ pub trait View {
     /// Peak EWMA of the latency of `i`, decayed to now (see [`crate::measure::Ewma`]). 0 if unknown.
     fn latency(&self, i: usize) -> Nanos;
 
+    /// How much of what its weight gives it `i` is to get now, in percent: less while it is degraded or starts slowly.
+    ///
+    /// Asked by consistent hashing alone, whose tables must not change with it; for all others the weights say it
+    /// (see [`super::scaled`]). Default: 100.
+    fn share(&self, _i: usize) -> u8 {
+        100
+    }
+
     /// The cursor that all workers share: each call gets the next number (`fetch_add(1)`), wrapping around.
     fn next_turn(&self) -> usize;
 

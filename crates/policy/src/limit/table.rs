@@ -161,13 +161,19 @@ mod tests {
         hash_key(&i.to_le_bytes())
     }
 
+    /// Gives a key a word, all words below `least` meaning nothing.
+    fn put(table: &Table, key: u64, word: u64, least: u64) -> Option<Place> {
+        let place = table.claim(key, |word| word < least, true)?;
+        table.word(place).store(word, Relaxed);
+        Some(place)
+    }
+
     #[test]
     fn a_few_keys_cost_one_segment_and_a_million_less_than_100_mb() {
         let table = Table::new();
         assert_eq!(table.bytes(), 0);
         for i in 0..1_000_000 {
-            let place = table.claim(nth(i), |word| word == 0, true).map(|place| table.word(place).store(1, Relaxed));
-            assert!(place.is_some());
+            assert!(put(&table, nth(i), 1, 1).is_some());
             match i + 1 {
                 100 => assert_eq!(table.bytes(), 64 << 10),
                 10_000 => assert!(table.bytes() < 2 << 20, "{}", table.bytes()),
@@ -184,11 +190,9 @@ mod tests {
     fn a_flood_without_end_takes_no_more_memory_and_drives_out_the_smallest_words() {
         let table = Table::new();
         let keep = nth(u64::MAX);
-        let place = table.claim(keep, |word| word == 0, true);
-        place.map(|place| table.word(place).store(u64::MAX, Relaxed));
+        let place = put(&table, keep, u64::MAX, 1);
         for i in 0..Table::MOST as u64 * 2 {
-            let place = table.claim(nth(i), |word| word == 0, true);
-            place.map(|place| table.word(place).store(i + 1, Relaxed));
+            put(&table, nth(i), i + 1, 1);
         }
         assert!(table.bytes() <= 38 << 20 && table.evicted() > 0, "{}", table.bytes());
         assert_eq!(table.find(keep), place);
@@ -201,8 +205,7 @@ mod tests {
         let table = Table::new();
         for round in 0..1_000_u64 {
             for i in 0..100 {
-                let place = table.claim(nth(round * 100 + i), |word| word <= round, true);
-                place.map(|place| table.word(place).store(round + 1, Relaxed));
+                put(&table, nth(round * 100 + i), round + 1, round + 1);
             }
         }
         assert_eq!((table.bytes(), table.evicted()), (64 << 10, 0));

@@ -4,11 +4,20 @@
 //! A route's chain is compiled with the Plan; a route without filters has an empty one and pays for a look at its length. Filters know
 //! messages, never connections, so that they serve every protocol.
 
+pub(crate) mod access;
+pub(crate) mod basic;
+pub(crate) mod cors;
+pub(crate) mod forward;
+pub(crate) mod jwt;
+pub(crate) mod kept;
+pub(crate) mod limit;
+pub(crate) mod shape;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use policy::Nanos;
+use policy::{Nanos, Rewrite};
 
 use crate::error::Reason;
 use crate::message::Asked;
@@ -16,31 +25,68 @@ use crate::worker::Worker;
 
 /// One step. They run in the order of the chain, which `plan::chain` writes.
 #[derive(Debug)]
-pub(crate) enum Filter {}
+pub(crate) enum Filter {
+    Rate(limit::Rate),
+    Concurrent(limit::Concurrent),
+    Origin(access::Origin),
+    Cors(cors::Cors),
+    /// Most bytes of a body.
+    Body(u64),
+    Basic(basic::Basic),
+    Jwt(Box<jwt::Jwt>),
+    Forward(forward::Forward),
+    Rewrite(Rewrite),
+}
 
 impl Filter {
     /// Does its step for the request.
-    #[expect(unused_variables, clippy::needless_pass_by_ref_mut)]
     pub(crate) fn request(&self, here: &Here<'_>, effects: &mut Effects) -> Step {
-        match *self {}
+        match self {
+            Self::Rate(rate) => rate.request(here, effects),
+            Self::Concurrent(concurrent) => concurrent.request(here, effects),
+            Self::Origin(origin) => origin.request(&here.asked),
+            Self::Cors(cors) => cors.request(&here.asked, effects),
+            Self::Body(most) => shape::body(*most, &here.asked),
+            Self::Basic(basic) => basic.request(here, effects),
+            Self::Jwt(jwt) => jwt.request(here, effects),
+            Self::Forward(forward) => forward.request(here),
+            Self::Rewrite(rewrite) => shape::rewrite(rewrite, &here.asked, effects),
+        }
     }
 
     /// What it would do with this request, in a sentence for `evenkeel explain`. Takes nothing from any limit.
-    #[expect(unused_variables)]
     pub(crate) fn describe(&self, asked: &Asked<'_>, route: &str, now: Nanos) -> String {
-        match *self {}
+        match self {
+            Self::Rate(rate) => rate.describe(asked, route, now),
+            Self::Concurrent(concurrent) => concurrent.describe(asked, route),
+            Self::Origin(origin) => origin.describe(asked),
+            Self::Cors(cors) => cors.describe(asked),
+            Self::Body(most) => shape::describe_body(*most, asked),
+            Self::Basic(basic) => basic.describe(asked),
+            Self::Jwt(jwt) => jwt.describe(asked),
+            Self::Forward(forward) => forward.describe(),
+            Self::Rewrite(rewrite) => shape::describe_rewrite(rewrite, asked),
+        }
     }
 
     /// Does its step for an imagined request as far as that can be told without a worker: what it adds, and with what it would end the
     /// exchange. Limits count as not reached, and whoever has to be asked as agreeing.
-    #[expect(unused_variables, clippy::needless_pass_by_ref_mut)]
-    pub(crate) fn foresee(&self, asked: &Asked<'_>, route: &str, now: Nanos, effects: &mut Effects) -> Option<Ending> {
-        match *self {}
+    pub(crate) fn foresee(&self, asked: &Asked<'_>, effects: &mut Effects) -> Option<Ending> {
+        let step = match self {
+            Self::Rate(_) | Self::Concurrent(_) | Self::Basic(_) | Self::Jwt(_) | Self::Forward(_) => Step::Next,
+            Self::Origin(origin) => origin.request(asked),
+            Self::Cors(cors) => cors.request(asked, effects),
+            Self::Body(most) => shape::body(*most, asked),
+            Self::Rewrite(rewrite) => shape::rewrite(rewrite, asked, effects),
+        };
+        match step {
+            Step::End(ending) => Some(ending),
+            Step::Next | Step::Wait(_) => None,
+        }
     }
 }
 
 /// What a filter sees.
-#[expect(dead_code)]
 pub(crate) struct Here<'a> {
     pub(crate) asked: Asked<'a>,
     /// The route's name.
@@ -50,7 +96,6 @@ pub(crate) struct Here<'a> {
 }
 
 /// What follows a step.
-#[expect(dead_code)]
 pub(crate) enum Step {
     /// The next filter, at last the pool.
     Next,
@@ -102,7 +147,10 @@ impl Effects {
 
 /// Something that counts for as long as an exchange runs.
 #[derive(Debug)]
-pub(crate) enum Held {}
+pub(crate) enum Held {
+    /// A place under a limit of concurrent exchanges.
+    Place(#[expect(dead_code, reason = "dropping it is all its use")] policy::limit::Claim),
+}
 
 /// The answer with which a filter ends an exchange.
 #[derive(Debug)]
@@ -118,7 +166,6 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// The reason's own status and text.
-    #[expect(dead_code)]
     pub(crate) fn refuse(reason: Reason) -> Self {
         Self { status: reason.status(), reason: Some(reason), body: None, fields: Vec::new() }
     }

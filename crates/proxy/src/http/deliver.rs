@@ -3,15 +3,19 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use config::model::ErrorPage;
 use policy::Nanos;
 use policy::balance::Balance;
+use policy::retry::Failure;
 use wire::h1::{Body, Method, Name, ResponseFraming, Upgrade, Version};
 
 use super::attempt::Pace;
+use super::claim::Said;
 use super::exchange::{After, Exchange, Place, Trouble, Upstream};
 use super::forward::{Broken, Waiting};
 use super::h1::WRITE_STALL;
 use super::head::{self, Changes, Ends};
+use super::reply::Reply;
 use super::tunnel;
 use crate::error::Reason;
 use crate::plan::Route;
@@ -34,6 +38,9 @@ impl Exchange<'_> {
         if self.conn.scratch.answer.status == 101 {
             return self.upgrade(up, route).await;
         }
+        if let Some(page) = route.pages.upstream(self.status) {
+            return self.deliver_page(up, at, page, heard).await;
+        }
         // An early refusal ends the sending (F8); an early success may be a conversation.
         let stopped = !self.conn.scratch.up.is_done() && (up.deaf || self.conn.scratch.answer.status >= 300);
         let (ends, body) = self.framing();
@@ -45,7 +52,7 @@ impl Exchange<'_> {
         self.conn.worker.cells.bytes_out.add(self.bytes);
         self.conn.worker.cells.bytes_in.add(self.conn.scratch.up.moved);
         match cut {
-            Cut::None => {}
+            Cut::None => up.in_flight.ended_well(|| self.now()),
             Cut::Client => {
                 self.reason = Some(Reason::ClientGone);
                 self.conn.worker.buffers.give(up.buffer);
@@ -53,6 +60,8 @@ impl Exchange<'_> {
             }
             Cut::Upstream(reason) => {
                 self.reason = Some(reason);
+                let failure = if reason == Reason::UpstreamTruncated { Failure::Reset } else { Failure::ResponseTimeout };
+                up.in_flight.broke_off(failure, self.now());
                 self.conn.worker.buffers.give(up.buffer);
                 if ends == Ends::Close {
                     // Only a reset tells an HTTP/1.0 client that this was not the end.
@@ -68,6 +77,25 @@ impl Exchange<'_> {
         self.after(keep, left).await
     }
 
+    /// Answers with a page of ours in place of the backend's answer. The connection is kept if that answer has come whole.
+    async fn deliver_page(&mut self, mut up: Upstream, at: Place, page: &ErrorPage, heard: Nanos) -> After {
+        let answer = &self.conn.scratch.answer;
+        up.buffer.consume(answer.len);
+        let mut body = Body::of_response(answer.framing);
+        while let Ok(piece) = body.decode(up.buffer.unread()) {
+            if piece.skip + piece.data == 0 {
+                break;
+            }
+            up.buffer.consume(piece.skip + piece.data);
+        }
+        if body.is_done() && self.conn.scratch.up.is_done() && !up.deaf {
+            self.part(up, at, true, heard);
+        } else {
+            self.conn.worker.buffers.give(up.buffer);
+        }
+        self.answer(Reply { status: self.status, content_type: &page.content_type, body: page.body.as_bytes(), fields: b"" }).await
+    }
+
     /// Statistics of an attempt that was answered.
     fn observe(&mut self, up: &Upstream, at: Place, now: Nanos) {
         let status = self.conn.scratch.answer.status;
@@ -77,6 +105,7 @@ impl Exchange<'_> {
         if let Some(class) = state.cells[self.conn.worker.id].answers.get(usize::from(status / 100).wrapping_sub(1)) {
             class.add(1);
         }
+        up.in_flight.note(Said::Answer(status), now.saturating_sub(up.begun), || now);
         if pool.balance == Balance::LeastResponseTime {
             state.observe_latency(now.saturating_sub(up.begun), now);
         }
@@ -202,9 +231,11 @@ impl Exchange<'_> {
     /// Opens the tunnel, if the client asked for a WebSocket and the backend's 101 is the answer to that (B3).
     async fn upgrade(&mut self, mut up: Upstream, route: &Route) -> After {
         if !self.is_asked_for(&up) {
+            up.in_flight.broke_off(Failure::Malformed, self.now());
             self.conn.worker.buffers.give(up.buffer);
             return self.fail(Reason::UpstreamMalformed).await;
         }
+        up.in_flight.ended_well(|| self.now());
         let conn = &mut *self.conn;
         let scratch = &mut *conn.scratch;
         scratch.down.start(Body::Empty, false, 0);

@@ -13,6 +13,7 @@ use policy::balance::{Balance, hash_key};
 use policy::retry::{Attempted, Failure, Verdict};
 use wire::h1::{Body, Framing, Progress, Version};
 
+use super::claim::{InFlight, Said};
 use super::h1::Connection;
 use super::head::Connection as Fate;
 use super::reply::{ALLOW, Form, Reply, error_fields};
@@ -59,7 +60,7 @@ pub(crate) struct Upstream {
     /// It takes nothing more of the request; an answer may still come.
     pub(super) deaf: bool,
     pub(super) begun: Nanos,
-    _in_flight: InFlight,
+    pub(super) in_flight: InFlight,
 }
 
 impl Upstream {
@@ -74,7 +75,7 @@ impl Upstream {
             reused,
             deaf: false,
             begun,
-            _in_flight: in_flight,
+            in_flight,
         }
     }
 }
@@ -84,31 +85,6 @@ impl Upstream {
 pub(crate) struct Place {
     pub(crate) pool: usize,
     pub(crate) backend: usize,
-}
-
-/// Counts an attempt at a backend until it is dropped.
-pub(super) struct InFlight {
-    local: Rc<Local>,
-    at: Place,
-}
-
-impl InFlight {
-    /// Counts an attempt if the backend may have one more.
-    fn claim(local: &Rc<Local>, at: Place) -> Option<Self> {
-        let backend = local.backend(at);
-        backend.state.begin_within(backend.max_connections).then(|| Self { local: local.clone(), at })
-    }
-
-    fn new(local: &Rc<Local>, at: Place) -> Self {
-        local.backend(at).state.begin();
-        Self { local: local.clone(), at }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.local.backend(self.at).state.end();
-    }
 }
 
 impl Local {
@@ -200,6 +176,9 @@ impl<'c> Exchange<'c> {
         if let Err(reason) = self.look() {
             return self.fail(reason).await;
         }
+        if self.conn.listener.redirect.is_some() {
+            return self.send_elsewhere().await;
+        }
         if self.conn.scratch.head.asterisk {
             return self.answer_options().await;
         }
@@ -228,6 +207,19 @@ impl<'c> Exchange<'c> {
                 self.answer(Reply { status: *status, content_type: "", body: b"", fields: &fields }).await
             }
         }
+    }
+
+    /// Answers as a listener that sends everybody elsewhere.
+    async fn send_elsewhere(&mut self) -> After {
+        let listener = self.conn.listener.clone();
+        let asked = self.asked();
+        let (Some(to), false) = (&listener.redirect, asked.host().is_empty()) else { return self.fail(Reason::Malformed).await };
+        let mut fields = b"Location: ".to_vec();
+        fill(to, &asked, &mut fields);
+        fields.extend_from_slice(b"\r\n");
+        // 308 keeps the method, which 301 may turn into GET.
+        let status = if matches!(asked.method(), b"GET" | b"HEAD") { 301 } else { 308 };
+        self.answer(Reply { status, content_type: "", body: b"", fields: &fields }).await
     }
 
     /// Runs the route's filters; what follows if one of them ended the exchange.
@@ -318,7 +310,7 @@ impl<'c> Exchange<'c> {
             };
             let at = Place { pool, backend };
             // Another worker took the last place since: the next pick sees that.
-            let Some(mut in_flight) = InFlight::claim(&local, at) else { continue };
+            let Some(mut in_flight) = InFlight::claim(&local, at, || self.now()) else { continue };
             self.at = Some(at);
             self.conn.scratch.tried.push(backend as u16);
             let mut fresh = false;
@@ -339,7 +331,7 @@ impl<'c> Exchange<'c> {
                 match self.judge(local_pool, failure, &mut so_far) {
                     Verdict::SameBackendFresh => {
                         fresh = true;
-                        in_flight = InFlight::new(&local, at);
+                        in_flight = InFlight::again(&local, at, || self.now());
                     }
                     Verdict::OtherBackend => {
                         last = Some(reason);
@@ -372,6 +364,7 @@ impl<'c> Exchange<'c> {
         picked.map_err(|nobody| match (last, nobody) {
             (Some(reason), _) => reason,
             (None, Nobody::Healthy) => Reason::NoHealthyBackend,
+            (None, Nobody::Admitted) => Reason::BreakerOpen,
             (None, Nobody::Free) => Reason::QueueFull,
             (None, Nobody::Untried) => Reason::ConnectFailed,
         })
@@ -389,7 +382,12 @@ impl<'c> Exchange<'c> {
             return false;
         }
         so_far.answer_started = up.interim > 0;
-        self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend
+        let repeats = self.judge(pool, Failure::Status(status), so_far) == Verdict::OtherBackend;
+        if repeats {
+            let now = self.now();
+            up.in_flight.note(Said::Answer(status), now.saturating_sub(up.begun), || now);
+        }
+        repeats
     }
 
     /// Asks the policy what follows a failure, and tells the board what it means for the backend.
@@ -408,7 +406,7 @@ impl<'c> Exchange<'c> {
             _ => so_far.tries += 1,
         }
         so_far.bytes_written = self.conn.scratch.up.begun;
-        so_far.untried = pool.has_untried(&self.conn.scratch.tried);
+        so_far.untried = pool.has_untried(&self.conn.scratch.tried, now);
         let verdict = pool.pool.retry.judge(failure, so_far, &pool.pool.budget, now);
         if verdict == Verdict::SameBackendFresh {
             so_far.stale_replayed = true;
@@ -464,7 +462,13 @@ impl<'c> Exchange<'c> {
         self.conn.scratch.up.begun = false;
         let stream = match kept {
             Some(stream) => stream,
-            None => self.dial(backend, route.connect).await?,
+            None => match self.dial(backend, route.connect).await {
+                Ok(stream) => stream,
+                Err(trouble) => {
+                    self.note(&in_flight, &trouble, begun);
+                    return Err(trouble);
+                }
+            },
         };
         let buffer = self.conn.worker.buffers.take().map_err(|e| {
             tracing::error!("no memory for an exchange: {e}");
@@ -479,6 +483,7 @@ impl<'c> Exchange<'c> {
             Ok(()) => Ok(up),
             Err(trouble) => {
                 self.conn.worker.buffers.give(up.buffer);
+                self.note(&up.in_flight, &trouble, begun);
                 match trouble {
                     // What the client was told stands: the answer of another backend must not follow it.
                     Trouble::Upstream(_, reason) if up.interim > 0 => {
@@ -491,6 +496,21 @@ impl<'c> Exchange<'c> {
         }
     }
 
+    /// Tells the guards of an attempt that brought no answer.
+    fn note(&self, in_flight: &InFlight, trouble: &Trouble, begun: Nanos) {
+        let now = self.now();
+        let said = match trouble {
+            Trouble::Upstream(failure, _) => Said::Nothing(*failure),
+            // Whoever sets `total` alone means the backend with it, as long as one had all of that time.
+            Trouble::Final(Reason::TotalTimeout) if self.attempts == 1 && self.conn.scratch.up.is_done() => {
+                Said::Nothing(Failure::ResponseTimeout)
+            }
+            Trouble::Final(Reason::ClientGone | Reason::TotalTimeout) => Said::TooLate,
+            Trouble::Final(_) => return,
+        };
+        in_flight.note(said, now.saturating_sub(begun), || now);
+    }
+
     /// Writes the head into the pump towards the backend.
     fn start_request(&mut self, backend: &Backend, route: &Route) {
         let conn = &mut *self.conn;
@@ -499,7 +519,7 @@ impl<'c> Exchange<'c> {
         scratch.up.give_pipe(&conn.worker.pipes);
         scratch.up.start(Body::of_request(framing), framing == Framing::Chunked, self.keep);
         scratch.up.take_pipe(&conn.worker.pipes);
-        scratch.up.most = conn.listener.max_body;
+        scratch.up.most = conn.listener.max_body.min(route.max_body);
         let asked = scratch.known.asked(&scratch.head, conn.buffer.held(), &conn.peer_text);
         super::head::upstream(
             &mut scratch.up.out,
@@ -536,13 +556,18 @@ impl<'c> Exchange<'c> {
         let asked = self.asked();
         let form = Form::accepted(&asked);
         let id = String::from_utf8_lossy(asked.id).into_owned();
-        let body = form.body(reason, status, &id);
         let fields = error_fields(reason, id.as_bytes(), added);
+        let local = self.local.clone();
+        if let Some(page) = self.route.and_then(|i| local.plan.routes[i].pages.own(status)) {
+            let (content_type, body) = (&page.content_type, page.body.as_bytes());
+            return self.answer(Reply { status, content_type, body, fields: &fields }).await;
+        }
+        let body = form.body(reason, status, &id);
         self.answer(Reply { status, content_type: form.content_type(), body: body.as_bytes(), fields: &fields }).await
     }
 
     /// Sends an answer of ours, then reads what is left of the request's body if that's little (A9).
-    async fn answer(&mut self, reply: Reply<'_>) -> After {
+    pub(super) async fn answer(&mut self, reply: Reply<'_>) -> After {
         self.status = reply.status;
         let keep = self.may_keep();
         let route = self.route.map(|i| &self.local.plan.routes[i]);
@@ -552,6 +577,11 @@ impl<'c> Exchange<'c> {
         }
         fields.extend_from_slice(&self.conn.scratch.effects.response);
         fields.extend_from_slice(reply.fields);
+        if let Some(route) = route.filter(|route| route.response_edits.has_defaults()) {
+            let lines = fields.clone();
+            let has = |name: &[u8]| lines.split(|b| *b == b'\n').any(|line| names(line, name));
+            route.response_edits.write_defaults(has, &self.asked(), &mut fields);
+        }
         let conn = &mut *self.conn;
         let scratch = &mut *conn.scratch;
         let left = if self.body_pumped { scratch.up.abandon(&mut conn.buffer) } else { Body::of_request(scratch.head.framing) };
@@ -640,4 +670,9 @@ impl<'c> Exchange<'c> {
         let lost = self.conn.worker.lines.push(format, &line);
         self.conn.worker.cells.log_lost.add(lost);
     }
+}
+
+/// Whether a line of a head is a field of this name.
+fn names(line: &[u8], name: &[u8]) -> bool {
+    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }

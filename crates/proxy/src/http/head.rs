@@ -81,6 +81,10 @@ pub(crate) fn downstream(
         }
     }
     out.extend_from_slice(changes.added);
+    if changes.edits.has_defaults() {
+        let has = |name: &[u8]| answer.fields.iter().any(|field| field.name.of(text).eq_ignore_ascii_case(name));
+        changes.edits.write_defaults(has, facts, out);
+    }
     changes.edits.write(facts, out);
     ending(out, ends);
     connection.write(out);

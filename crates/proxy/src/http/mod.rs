@@ -1,6 +1,7 @@
 //! HTTP: connections, exchanges, heads, bodies.
 
 mod attempt;
+mod claim;
 mod deliver;
 pub(crate) mod exchange;
 pub(crate) mod forward;

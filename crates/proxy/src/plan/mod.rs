@@ -2,6 +2,7 @@
 
 mod chain;
 pub(crate) mod edits;
+pub(crate) mod pages;
 mod pool;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,14 +13,17 @@ use std::time::Duration;
 use config::model;
 use ipnet::IpNet;
 use policy::Nanos;
+use policy::balance::hash_key;
+use policy::limit::{Claim, Counts};
 use policy::route::Router;
 
 pub use pool::{Backend, Pool};
 
-use crate::board::Board;
+use crate::board::{Board, LimitState};
 use crate::buffer::STEP;
-use crate::filter::Filter;
+use crate::filter::{Filter, cors};
 use edits::Edits;
+use pages::Pages;
 
 /// Gives the addresses a backend's name stands for now; empty while it has never been resolved.
 pub type Resolve<'a> = &'a dyn Fn(&str, u16) -> Vec<SocketAddr>;
@@ -32,6 +36,8 @@ pub struct Plan {
     pub(crate) routes: Vec<Route>,
     /// In the order of the file.
     pub pools: Vec<Arc<Pool>>,
+    /// What the limits of its routes have done, in the order of the file.
+    pub limits: Vec<Arc<LimitState>>,
     pub(crate) access: Option<model::AccessFormat>,
 }
 
@@ -43,11 +49,14 @@ pub(crate) struct Listener {
     trusted: Vec<IpNet>,
     pub(crate) limits: wire::h1::Limits,
     pub(crate) max_body: u64,
+    /// Where every client is sent.
+    pub(crate) redirect: Option<model::Template>,
     pub(crate) path: wire::h1::path::Policy,
     pub(crate) underscores: bool,
     pub(crate) max_connections: u32,
     /// Connections open now, kept over reloads.
     pub(crate) open: Arc<AtomicU32>,
+    per_address: Option<PerAddress>,
     pub(crate) header: Nanos,
     pub(crate) idle: Nanos,
     pub(crate) body: Nanos,
@@ -55,7 +64,29 @@ pub(crate) struct Listener {
     pub(crate) body_rate: u64,
 }
 
+/// A bound on the connections of each client address.
+#[derive(Debug)]
+struct PerAddress {
+    most: u32,
+    id: u64,
+    counts: Arc<Counts>,
+}
+
 impl Listener {
+    /// Counts a connection of this address. `Err` if the address has as many as it may (E4).
+    pub(crate) fn admit(&self, peer: SocketAddr) -> Result<Option<Claim>, TooMany> {
+        let Some(limit) = &self.per_address else { return Ok(None) };
+        let address = peer.ip().to_canonical();
+        if self.trusts(address) {
+            return Ok(None);
+        }
+        let part = match address {
+            IpAddr::V4(address) => hash_key(&address.octets()),
+            IpAddr::V6(address) => hash_key(&address.octets()),
+        };
+        limit.counts.claim(policy::limit::key(limit.id, part), limit.most).map(Some).ok_or(TooMany)
+    }
+
     /// Whether this peer's word on the client's address is believed.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|net| net.contains(&peer))
@@ -66,6 +97,10 @@ impl Listener {
         self.open.load(Relaxed) >= self.max_connections
     }
 }
+
+/// An address has as many connections as it may.
+#[derive(Debug)]
+pub(crate) struct TooMany;
 
 /// One route.
 #[derive(Debug)]
@@ -81,6 +116,8 @@ pub(crate) struct Route {
     pub(crate) request: Edits,
     pub(crate) response_edits: Edits,
     pub(crate) filters: Box<[Filter]>,
+    pub(crate) max_body: u64,
+    pub(crate) pages: Pages,
     pub(crate) log: bool,
 }
 
@@ -97,11 +134,13 @@ impl Plan {
     pub fn compile(config: &model::Config, resolve: Resolve<'_>, board: &Board) -> Self {
         let pools = config.pools.iter().map(|pool| Arc::new(Pool::compile(pool, resolve, board))).collect();
         board.forget_unused();
+        let limited = config.routes.iter().filter(|route| !route.rate_limits.is_empty() || !route.concurrency.is_empty());
         Self {
             listeners: config.listeners.iter().map(|listener| Arc::new(compile_listener(listener, board))).collect(),
             router: Router::new(config.routes.iter().map(|route| route.rule.clone()).collect()),
-            routes: config.routes.iter().map(compile_route).collect(),
+            routes: config.routes.iter().map(|route| compile_route(route, resolve, board)).collect(),
             pools,
+            limits: limited.map(|route| board.limit(&route.name)).collect(),
             access: (config.log.access != model::AccessTo::Off).then_some(config.log.format),
         }
     }
@@ -125,10 +164,16 @@ fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
         // A head is read into one buffer: a higher limit could not be told from a client that has stopped in the middle.
         limits: wire::h1::Limits { target: limits.target, line: limits.line, head: limits.head.min(STEP), fields: limits.fields },
         max_body: limits.body.unwrap_or(u64::MAX),
+        redirect: listener.redirect.clone(),
         path: wire::h1::path::Policy { keep_encoded_slash: listener.keep_encoded_slash },
         underscores: listener.underscores,
         max_connections: listener.max_connections.map_or(u32::MAX, Into::into),
         open: board.listener(&listener.name),
+        per_address: listener.max_connections_per_ip.map(|most| PerAddress {
+            most: most.into(),
+            id: hash_key(format!("connections {}", listener.name).as_bytes()),
+            counts: board.counts.clone(),
+        }),
         header: nanos(listener.timeout.header),
         idle: nanos(listener.timeout.idle),
         body: nanos(listener.timeout.body),
@@ -136,7 +181,7 @@ fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     }
 }
 
-fn compile_route(route: &model::Route) -> Route {
+fn compile_route(route: &model::Route, resolve: Resolve<'_>, board: &Board) -> Route {
     Route {
         name: route.name.clone(),
         action: match &route.action {
@@ -154,11 +199,32 @@ fn compile_route(route: &model::Route) -> Route {
         total: nanos(route.timeout.total.limit),
         total_is_whole: route.timeout.total.whole,
         idle: nanos(route.timeout.idle),
-        request: Edits::compile(&route.request_headers),
-        response_edits: Edits::compile(&route.response_headers),
-        filters: chain::chain(route),
+        request: request_edits(route),
+        response_edits: response_edits(route),
+        filters: chain::chain(route, resolve, board),
+        max_body: route.shape.max_body.unwrap_or(u64::MAX),
+        pages: Pages::compile(&route.shape.error_pages),
         log: route.log,
     }
+}
+
+/// The operator's edits; and what filters tell the backend of somebody never comes from the client.
+fn request_edits(route: &model::Route) -> Edits {
+    let (basic, jwt, forward) = (&route.access.basic, &route.access.jwt, &route.access.forward);
+    let name = basic.iter().filter_map(|basic| basic.header.as_deref());
+    let claims = jwt.iter().flat_map(|jwt| jwt.claims.iter().map(|(field, _)| field.as_str()));
+    let answered = forward.iter().flat_map(|forward| forward.response_headers.iter().map(String::as_str));
+    let stripped = basic.iter().filter(|basic| basic.strip).map(|_| "authorization");
+    let token = jwt.iter().filter(|jwt| jwt.strip).map(|jwt| jwt.header.as_str());
+    Edits::compile(&route.request_headers).dropping(stripped.chain(token)).keeping_for_filters(name.chain(claims).chain(answered))
+}
+
+fn response_edits(route: &model::Route) -> Edits {
+    let mut edits = Edits::compile(&route.response_headers);
+    if let Some(preset) = &route.shape.security {
+        edits = edits.with_defaults(preset);
+    }
+    if route.shape.cors.is_some() { edits.dropping(cors::FIELDS) } else { edits }
 }
 
 /// Far enough for ever, near enough that sums don't overflow.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::model::{self, Address};
-use policy::Key;
 use policy::Nanos;
 use policy::balance::{Balance, Hash, Weight};
 use policy::retry::{Budget, Retry};
+use policy::{Key, breaker, outlier};
 
 use super::{Resolve, nanos};
 use crate::board::{BackendState, Board, Health, PoolState};
@@ -30,6 +30,9 @@ pub struct Pool {
     pub health: model::Health,
     /// How exchanges are spread.
     pub balance: Balance,
+    /// What is done about backends that fail.
+    pub guard: model::Guard,
+    pub(crate) slow_start: Nanos,
     pub(crate) retry: Retry,
     pub(crate) sticky: Option<Sticky>,
     pub(crate) budget: Arc<Budget>,
@@ -50,8 +53,8 @@ pub struct Backend {
     pub name: String,
     /// Its share.
     pub weight: Weight,
-    /// Serves only when no other does.
-    pub backup: bool,
+    /// Serves only when no backend of a lower tier can.
+    pub tier: u8,
     /// Most attempts at one time; `u32::MAX` is without limit.
     pub max_connections: u32,
     /// Its address as written, for a request or a probe that names no host.
@@ -64,9 +67,14 @@ impl Backend {
         BackendTotals::sum(&self.state.cells)
     }
 
-    /// Neither down nor told to drain.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.state.health() != Health::Down && !self.state.is_draining()
+    /// Its weight now: the configured one, unless another was given at run time.
+    pub fn weight_now(&self) -> Weight {
+        self.state.weight().unwrap_or(self.weight)
+    }
+
+    /// Whether exchanges that failed keep it out now.
+    pub fn is_out(&self, now: Nanos) -> bool {
+        self.state.outlier().is_ejected(now)
     }
 }
 
@@ -93,12 +101,13 @@ impl Pool {
                     address,
                     name: backend.name.clone().unwrap_or_else(|| backend.address.to_string()),
                     weight: backend.weight,
-                    backup: backend.backup,
+                    tier: backend.tier,
                     max_connections: backend.max_connections.map_or(u32::MAX, Into::into),
                     authority: backend.address.to_string(),
                 });
             }
         }
+        state.set_serving();
         Self {
             name: pool.name.clone(),
             budget: state.budget(pool.retry.budget),
@@ -108,11 +117,59 @@ impl Pool {
             unresolved,
             balance: with_lower_case_key(&pool.balance),
             retry: pool.retry.clone(),
+            slow_start: nanos(pool.guard.slow_start),
+            guard: pool.guard.clone(),
             idle_connections: pool.idle.connections,
             idle_timeout: nanos(pool.idle.timeout),
             suspicion: suspicion(&pool.health),
             health: pool.health.clone(),
         }
+    }
+
+    /// Whether so few backends are healthy that their health is ignored.
+    pub fn is_failing_open(&self, now: Nanos) -> bool {
+        if self.guard.fail_open_below == 0.0 {
+            return false;
+        }
+        let able = || self.backends.iter().filter(|backend| !backend.state.is_draining());
+        let healthy = able().filter(|backend| !backend.is_out(now) && backend.state.health() != Health::Down).count();
+        (healthy as f64) < able().count() as f64 * self.guard.fail_open_below
+    }
+
+    /// What a backend gets of its weight now, in percent.
+    pub fn share_of(&self, backend: &Backend, now: Nanos) -> u8 {
+        backend.state.share(self.slow_start, now).0
+    }
+
+    /// The terms of the breakers that its backends have, if they have any.
+    pub fn backend_breaker(&self) -> Option<&breaker::Params> {
+        self.guard.breaker.as_ref().filter(|breaker| breaker.scope == model::Scope::Backend).map(|breaker| &breaker.params)
+    }
+
+    /// The terms of the breaker that it has as a whole, if it has one.
+    pub fn pool_breaker(&self) -> Option<&breaker::Params> {
+        self.guard.breaker.as_ref().filter(|breaker| breaker.scope == model::Scope::Pool).map(|breaker| &breaker.params)
+    }
+
+    /// Takes note of a failed exchange, which may eject the backend: never more of them than the pool may miss.
+    pub(crate) fn hold_against(&self, backend: usize, params: &outlier::Params, now: Nanos) {
+        let state = &self.backends[backend].state;
+        if !state.outlier().failed(params, now) {
+            return;
+        }
+        let out = || self.backends.iter().filter(|backend| backend.is_out(now)).count();
+        let most = params.most_ejected(self.backends.len());
+        if out() >= most {
+            return;
+        }
+        let failures = state.outlier().failures_in_row();
+        let Some(long) = state.eject(params, now) else { return };
+        if out() > most {
+            // Another worker ejected another backend at the same moment.
+            state.undo_ejection(params, now);
+            return;
+        }
+        tracing::warn!("{} is ejected for {} s: {failures} failures in a row", state.identity, long.as_secs_f64());
     }
 
     /// How many clients it remembers; `None` where it is not sticky, or clients carry a cookie.

@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use config::model::Scope;
 use policy::Nanos;
-use policy::balance::{Balance, Balancer, Member, View};
+use policy::balance::{Balance, Balancer, Member, View, Weight, scaled};
 
 use super::idle::Idle;
 use crate::board::Health;
@@ -16,16 +17,42 @@ use crate::plan::{Backend, Pool};
 pub(crate) struct LocalPool {
     pub(crate) pool: Arc<Pool>,
     pub(crate) idle: Vec<Rc<Idle>>,
-    tiers: RefCell<[Tier; 3]>,
+    tables: RefCell<Tables>,
     epoch: Cell<u64>,
-    /// When the first suspicion ends, and the tables must be derived again.
+    /// When time alone changes who may be picked or what its share is, and the tables must be derived again.
     valid_until: Cell<Nanos>,
+}
+
+/// Who may be picked, derived from the board.
+#[derive(Debug)]
+struct Tables {
+    /// Of each backend.
+    standing: Box<[Standing]>,
+    /// Of each backend, in percent.
+    shares: Box<[u8]>,
+    /// In the order in which they are tried.
+    tiers: Vec<Tier>,
+}
+
+/// Whether a backend may be picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its checks or the operator say no.
+    Out,
+    /// Its breaker is open.
+    Broken,
+    /// Exchanges with it failed: only when nobody else is left.
+    Spare,
+    In,
 }
 
 /// Backends that are tried before those of the next tier, by index into the pool.
 #[derive(Debug)]
 struct Tier {
+    /// The configured tier; `None` is the last resort.
+    level: Option<u8>,
     members: Vec<u16>,
+    weights: Vec<Weight>,
     balancer: Balancer,
 }
 
@@ -34,6 +61,8 @@ struct Tier {
 pub(crate) enum Nobody {
     /// None is up.
     Healthy,
+    /// The breakers of those that are up are open.
+    Admitted,
     /// Those that are up are at their `max_connections`.
     Free,
     /// Those that are up have been tried in this exchange.
@@ -49,7 +78,7 @@ impl LocalPool {
             .map(|backend| before.and_then(|before| before.idle_of(backend)).unwrap_or_else(|| Rc::new(Idle::new())));
         Self {
             idle: idle.collect(),
-            tiers: RefCell::new(std::array::from_fn(|_| Tier { members: Vec::new(), balancer: Balancer::new(&pool.balance, &[]) })),
+            tables: RefCell::new(Tables::new(&pool)),
             epoch: Cell::new(u64::MAX),
             valid_until: Cell::new(0),
             pool,
@@ -57,9 +86,11 @@ impl LocalPool {
     }
 
     /// Whether somebody is left who could take an attempt and has not been tried.
-    pub(crate) fn has_untried(&self, tried: &[u16]) -> bool {
-        let untried = |i: usize| !tried.contains(&(i as u16));
-        self.pool.backends.iter().enumerate().any(|(i, backend)| untried(i) && backend.is_usable() && !is_full(backend))
+    pub(crate) fn has_untried(&self, tried: &[u16], now: Nanos) -> bool {
+        self.refresh(now);
+        let tables = self.tables.borrow();
+        let may = |i: usize| !tried.contains(&(i as u16)) && self.admits(i, now) && !is_full(&self.pool.backends[i]);
+        tables.standing.iter().enumerate().any(|(i, standing)| matches!(standing, Standing::In | Standing::Spare) && may(i))
     }
 
     fn idle_of(&self, backend: &Backend) -> Option<Rc<Idle>> {
@@ -93,77 +124,132 @@ impl LocalPool {
         rng: &mut fastrand::Rng,
         turn: Option<&Cell<usize>>,
     ) -> Result<usize, Nobody> {
-        if self.epoch.get() != self.pool.state.epoch() || now >= self.valid_until.get() {
-            self.derive(now);
-        }
-        for (i, tier) in self.tiers.borrow().iter().enumerate() {
-            if tier.members.is_empty() {
-                continue;
-            }
-            let view = Seen { pool: &self.pool, members: &tier.members, tried, now, last_resort: i == 2, turn };
+        self.refresh(now);
+        let tables = self.tables.borrow();
+        for tier in tables.tiers.iter().filter(|tier| !tier.members.is_empty()) {
+            let may = if tier.level.is_some() { Standing::In } else { Standing::Spare };
+            let view = Seen { local: self, tables: &tables, members: &tier.members, tried, now, may, turn };
             if let Some(member) = tier.balancer.pick(&view, key, rng) {
                 return Ok(usize::from(tier.members[member]));
             }
         }
-        Err(self.why_nobody(tried))
+        Err(self.why_nobody(&tables, tried, now))
     }
 
     /// The backend that a client was with before, unless it is down or has been tried. One that drains keeps its sessions.
     pub(crate) fn stuck(&self, at: usize, tried: &[u16], now: Nanos) -> Option<usize> {
         let backend = &self.pool.backends[at];
-        let is_there = backend.state.health() != Health::Down && !backend.state.is_suspect(now) && !is_full(backend);
+        let is_out = backend.state.health() == Health::Down || backend.state.is_suspect(now) || backend.is_out(now);
+        let is_there = !is_out && !is_full(backend) && self.admits(at, now);
         (is_there && !tried.contains(&(at as u16))).then_some(at)
     }
 
-    fn why_nobody(&self, tried: &[u16]) -> Nobody {
+    fn why_nobody(&self, tables: &Tables, tried: &[u16], now: Nanos) -> Nobody {
         let mut why = Nobody::Healthy;
-        for (i, backend) in self.pool.backends.iter().enumerate().filter(|(_, backend)| backend.is_usable()) {
+        for (i, standing) in tables.standing.iter().enumerate().filter(|(_, standing)| **standing != Standing::Out) {
             if tried.contains(&(i as u16)) {
                 why = Nobody::Untried;
-            } else if is_full(backend) {
+            } else if *standing == Standing::Broken || !self.admits(i, now) {
+                why = if why == Nobody::Untried { why } else { Nobody::Admitted };
+            } else if is_full(&self.pool.backends[i]) {
                 return Nobody::Free;
             }
         }
         why
     }
 
+    /// Whether the breaker, the backend's or the pool's, lets one more attempt through. Costs nothing without one.
+    fn admits(&self, i: usize, now: Nanos) -> bool {
+        let Some(breaker) = &self.pool.guard.breaker else { return true };
+        let state = match breaker.scope {
+            Scope::Backend => self.pool.backends[i].state.breaker(),
+            Scope::Pool => self.pool.state.breaker(),
+        };
+        state.admits(&breaker.params, now)
+    }
+
+    fn refresh(&self, now: Nanos) {
+        if self.epoch.get() != self.pool.state.epoch() || now >= self.valid_until.get() {
+            self.derive(now);
+        }
+    }
+
     /// Derives the tables from the board. All workers derive the same, so that one cursor gives one order.
     fn derive(&self, now: Nanos) {
         self.epoch.set(self.pool.state.epoch());
-        let backends = &self.pool.backends;
+        let tables = &mut *self.tables.borrow_mut();
         let mut valid_until = Nanos::MAX;
-        for (backend, idle) in backends.iter().zip(&self.idle) {
-            backend.state.absolve(now);
-            if backend.state.is_suspect(now) {
-                valid_until = valid_until.min(backend.state.suspect_until());
-            }
-            if backend.state.is_suspect(now) || !backend.is_usable() {
+        let is_open = self.pool.is_failing_open(now);
+        for (i, (backend, idle)) in self.pool.backends.iter().zip(&self.idle).enumerate() {
+            let state = &backend.state;
+            state.absolve(now);
+            let (share, until) = state.share(self.pool.slow_start, now);
+            let breaker = self.pool.backend_breaker().map_or(0, |_| state.breaker().open_until());
+            let times = [until, state.suspect_until(), state.outlier().until(), breaker];
+            valid_until = times.into_iter().filter(|time| *time > now).fold(valid_until, Nanos::min);
+            tables.shares[i] = share;
+            tables.standing[i] = match () {
+                () if state.is_draining() || state.health() == Health::Down && !is_open => Standing::Out,
+                () if breaker > now => Standing::Broken,
+                () if state.is_suspect(now) || backend.is_out(now) && !is_open => Standing::Spare,
+                () => Standing::In,
+            };
+            if tables.standing[i] != Standing::In {
                 idle.clear();
             }
         }
         self.valid_until.set(valid_until);
-        // A consistent hash is built over all members, so that one that goes and comes back moves only its own keys.
-        let stable = matches!(self.pool.balance, Balance::Hash(_));
-        let in_rotation = |backend: &Backend| backend.is_usable() && !backend.state.is_suspect(now);
-        let select = |take: &dyn Fn(&Backend) -> bool| -> Vec<u16> {
-            backends.iter().enumerate().filter(|(_, backend)| take(backend)).map(|(i, _)| i as u16).collect()
-        };
-        let members = [
-            select(&|backend| !backend.backup && (stable || in_rotation(backend))),
-            select(&|backend| backend.backup && (stable || in_rotation(backend))),
-            select(&|backend| backend.is_usable() && backend.state.is_suspect(now)),
-        ];
-        for (tier, members) in self.tiers.borrow_mut().iter_mut().zip(members) {
-            if tier.members != members {
-                let known: Vec<Member> = members.iter().map(|i| member(&backends[usize::from(*i)])).collect();
-                *tier = Tier { balancer: Balancer::new(&self.pool.balance, &known), members };
-            }
+        tables.level_shares(&self.pool);
+        for tier in 0..tables.tiers.len() {
+            tables.fill(tier, &self.pool);
         }
     }
 }
 
-fn member(backend: &Backend) -> Member {
-    Member { id: backend.state.id, weight: backend.weight }
+impl Tables {
+    fn new(pool: &Pool) -> Self {
+        let mut levels: Vec<u8> = pool.backends.iter().map(|backend| backend.tier).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        let balancer = || Balancer::new(&pool.balance, &[]);
+        let tier = |level| Tier { level, members: Vec::new(), weights: Vec::new(), balancer: balancer() };
+        Self {
+            standing: vec![Standing::Out; pool.backends.len()].into(),
+            shares: vec![100; pool.backends.len()].into(),
+            tiers: levels.into_iter().map(Some).chain([None]).map(tier).collect(),
+        }
+    }
+
+    /// Where everybody in rotation has a small share, nobody has.
+    fn level_shares(&mut self, pool: &Pool) {
+        for level in self.tiers.iter().filter_map(|tier| tier.level) {
+            let of_tier = |i: &usize| pool.backends[*i].tier == level && self.standing[*i] == Standing::In;
+            let most = (0..pool.backends.len()).filter(of_tier).map(|i| self.shares[i]).max().unwrap_or(100);
+            let members = (0..pool.backends.len()).filter(|i| pool.backends[*i].tier == level);
+            members.for_each(|i| self.shares[i] = (u16::from(self.shares[i]) * 100 / u16::from(most.max(1))).min(100) as u8);
+        }
+    }
+
+    fn fill(&mut self, tier: usize, pool: &Pool) {
+        // A consistent hash is built over all members by their whole weights, so that one that goes and comes back moves only its own keys.
+        let is_stable = matches!(pool.balance, Balance::Hash(_));
+        let level = self.tiers[tier].level;
+        let belongs = |i: usize| match level {
+            None => self.standing[i] == Standing::Spare,
+            Some(level) => pool.backends[i].tier == level && (is_stable || self.standing[i] == Standing::In),
+        };
+        let members: Vec<u16> = (0..pool.backends.len()).filter(|i| belongs(*i)).map(|i| i as u16).collect();
+        let backend = |i: &u16| &pool.backends[usize::from(*i)];
+        let share = |i: &u16| if is_stable { 100 } else { self.shares[usize::from(*i)] };
+        let weights = scaled(&members.iter().map(|i| (backend(i).weight_now(), share(i))).collect::<Vec<_>>());
+        let tier = &mut self.tiers[tier];
+        if tier.members != members || tier.weights != weights {
+            let known: Vec<Member> =
+                members.iter().zip(&weights).map(|(i, weight)| Member { id: backend(i).state.id, weight: *weight }).collect();
+            tier.balancer = Balancer::new(&pool.balance, &known);
+            (tier.members, tier.weights) = (members, weights);
+        }
+    }
 }
 
 fn is_full(backend: &Backend) -> bool {
@@ -172,28 +258,29 @@ fn is_full(backend: &Backend) -> bool {
 
 /// One tier as the algorithms see it.
 struct Seen<'a> {
-    pool: &'a Pool,
+    local: &'a LocalPool,
+    tables: &'a Tables,
     members: &'a [u16],
     tried: &'a [u16],
     now: Nanos,
-    last_resort: bool,
+    may: Standing,
     /// In place of the turn that all workers share.
     turn: Option<&'a Cell<usize>>,
 }
 
 impl Seen<'_> {
     fn backend(&self, i: usize) -> &Backend {
-        &self.pool.backends[usize::from(self.members[i])]
+        &self.local.pool.backends[usize::from(self.members[i])]
     }
 }
 
 impl View for Seen<'_> {
     fn available(&self, i: usize) -> bool {
-        let backend = self.backend(i);
-        !self.tried.contains(&self.members[i])
-            && !is_full(backend)
-            && backend.is_usable()
-            && (self.last_resort || !backend.state.is_suspect(self.now))
+        let at = self.members[i];
+        self.tables.standing[usize::from(at)] == self.may
+            && !self.tried.contains(&at)
+            && !is_full(self.backend(i))
+            && self.local.admits(usize::from(at), self.now)
     }
 
     fn in_flight(&self, i: usize) -> u32 {
@@ -204,8 +291,12 @@ impl View for Seen<'_> {
         self.backend(i).state.latency(self.now)
     }
 
+    fn share(&self, i: usize) -> u8 {
+        self.tables.shares[usize::from(self.members[i])]
+    }
+
     fn next_turn(&self) -> usize {
-        self.turn.map_or_else(|| self.pool.state.next_turn(), |turn| turn.replace(turn.get().wrapping_add(1)))
+        self.turn.map_or_else(|| self.local.pool.state.next_turn(), |turn| turn.replace(turn.get().wrapping_add(1)))
     }
 }
 

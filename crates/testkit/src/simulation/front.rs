@@ -3,11 +3,14 @@
 //! It mirrors what `proxy::upstream::pick` and `proxy::http::exchange` do with them, in one thread and without bytes.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use policy::Nanos;
 use policy::balance::{Balance, Balancer, Member, View, Weight, hash_key};
-use policy::health::{Change, Checker, Params};
-use policy::measure::Ewma;
+use policy::breaker::{self, Breaker, Pass};
+use policy::health::{self, Change, Checker};
+use policy::measure::{Ewma, Histogram};
+use policy::outlier::{self, Outlier};
 use policy::retry::{Attempted, Budget, BudgetParams, Conditions, Failure, Retry, Verdict};
 
 use super::SECOND;
@@ -19,6 +22,17 @@ pub(super) struct Protection {
     pub(super) health: bool,
     /// Retries, and how they are bounded.
     pub(super) retry: Retries,
+    /// Passive ejection, with its defaults.
+    pub(super) passive: bool,
+    /// A breaker for each backend, as [`breaker`] has it.
+    pub(super) breaker: bool,
+    /// A second attempt once the first has taken longer than 95 of 100 did.
+    pub(super) hedge: bool,
+}
+
+/// `breaker = { error_rate = 0.3, latency = "100ms" }`.
+fn breaker() -> breaker::Params {
+    breaker::Params { error_rate: Some(0.3), latency: Some(Duration::from_millis(100)), ..breaker::Params::default() }
 }
 
 /// How failed attempts are repeated.
@@ -40,7 +54,7 @@ impl Retries {
         match self {
             Self::Off => Retry { attempts: 0, ..Retry::default() },
             Self::Budgeted => Retry { on, ..Retry::default() },
-            Self::Naive => Retry { attempts: 3, on, budget: endless },
+            Self::Naive => Retry { attempts: 3, budget: endless, ..Self::Budgeted.params() },
         }
     }
 }
@@ -53,7 +67,10 @@ pub(super) struct Front {
     retry: Retry,
     pub(super) budget: Budget,
     pub(super) backends: Vec<Backend>,
-    /// Those in rotation, then those under suspicion.
+    passive: outlier::Params,
+    breaker: breaker::Params,
+    answers: Histogram,
+    /// Those in rotation, then those under suspicion or ejected.
     tiers: [Tier; 2],
     is_stale: bool,
     valid_until: Nanos,
@@ -70,6 +87,15 @@ pub(super) struct Backend {
     suspect_until: Nanos,
     pub(super) checker: Checker,
     is_up: bool,
+    outlier: Outlier,
+    breaker: Breaker,
+}
+
+impl Backend {
+    /// Until when it is kept out of rotation, by whatever keeps it out the longest.
+    fn out_until(&self) -> Nanos {
+        self.suspect_until.max(self.outlier.until()).max(self.breaker.open_until())
+    }
 }
 
 #[derive(Debug)]
@@ -86,8 +112,10 @@ impl Front {
             in_flight: 0,
             latency: Ewma::UNKNOWN,
             suspect_until: 0,
-            checker: Checker::new(Params::default()),
+            checker: Checker::new(health::Params::default()),
             is_up: true,
+            outlier: Outlier::default(),
+            breaker: Breaker::default(),
         };
         let empty = || Tier { members: Vec::new(), balancer: Balancer::new(balance, &[]) };
         Self {
@@ -95,6 +123,9 @@ impl Front {
             balance: balance.clone(),
             protection,
             retry,
+            passive: outlier::Params::default(),
+            breaker: breaker(),
+            answers: Histogram::new(),
             backends: (1..=backends).map(backend).collect(),
             tiers: [empty(), empty()],
             is_stale: true,
@@ -119,17 +150,18 @@ impl Front {
     }
 
     fn pick_untried(&mut self, key: u64, tried: u16, now: Nanos) -> Option<usize> {
-        let Self { tiers, backends, turn, rng, .. } = self;
+        let Self { tiers, backends, turn, rng, breaker, .. } = self;
         tiers.iter().zip([false, true]).find_map(|(tier, last_resort)| {
-            let seen = Seen { backends, members: &tier.members, tried, turn, now, last_resort };
+            let seen = Seen { backends, members: &tier.members, tried, turn, now, breaker, last_resort };
             tier.balancer.pick(&seen, key, rng).map(|member| usize::from(tier.members[member]))
         })
     }
 
     fn derive(&mut self, now: Nanos) {
         self.is_stale = false;
-        let suspected = |backend: &Backend| backend.suspect_until > now;
-        let ends = self.backends.iter().filter(|backend| suspected(backend)).map(|backend| backend.suspect_until);
+        let suspected = |backend: &Backend| backend.out_until() > now;
+        let times = |backend: &Backend| [backend.suspect_until, backend.outlier.until(), backend.breaker.open_until()];
+        let ends = self.backends.iter().flat_map(times).filter(|until| *until > now);
         self.valid_until = ends.min().unwrap_or(Nanos::MAX);
         let select = |take: &dyn Fn(&Backend) -> bool| -> Vec<u8> {
             self.backends.iter().zip(0..).filter(|(backend, _)| take(backend)).map(|(_, i)| i).collect()
@@ -147,7 +179,51 @@ impl Front {
         }
     }
 
-    /// Whether a failed attempt is repeated; tells the board what it means for the backend.
+    /// Leave to make an attempt that was picked.
+    pub(super) fn enter(&mut self, at: usize, now: Nanos) -> Option<Pass> {
+        if self.protection.breaker { self.backends[at].breaker.enter(&self.breaker, now) } else { Some(Pass::Free) }
+    }
+
+    /// What an attempt that ended, or was given up, says of its backend.
+    pub(super) fn note(&mut self, at: usize, pass: Pass, result: Result<(), Failure>, took: Nanos, now: Nanos) {
+        let slow = self.breaker.latency.is_some_and(|most| u128::from(took) > most.as_nanos());
+        let outcome = breaker::Outcome { failed: result.is_err(), slow };
+        if self.protection.breaker {
+            self.is_stale |= self.backends[at].breaker.settle(&self.breaker, pass, outcome, now).is_some();
+        }
+        if matches!(result, Ok(()) | Err(Failure::Status(_))) {
+            let latency = &mut self.backends[at].latency;
+            *latency = latency.observe(took, now, Ewma::TAU);
+        }
+        if result.is_ok() {
+            self.answers.record(took);
+        }
+        match result {
+            _ if !self.protection.passive => {}
+            Ok(()) => self.backends[at].outlier.succeeded(&self.passive, || now),
+            Err(_) if self.backends[at].outlier.failed(&self.passive, now) => self.eject(at, now),
+            Err(_) => {}
+        }
+    }
+
+    fn eject(&mut self, at: usize, now: Nanos) {
+        if self.backends[at].outlier.eject(&self.passive, now).is_none() {
+            return;
+        }
+        self.is_stale = true;
+        let out = self.backends.iter().filter(|backend| backend.outlier.is_ejected(now)).count();
+        if out > self.passive.most_ejected(self.backends.len()) {
+            self.backends[at].outlier.undo(&self.passive, now);
+        }
+    }
+
+    /// After how long a second attempt is made.
+    pub(super) fn hedge_after(&self) -> Option<Nanos> {
+        // Before that many answers the 95th of 100 is a guess.
+        (self.protection.hedge && self.answers.count() >= 100).then(|| self.answers.quantile(0.95)).flatten()
+    }
+
+    /// Whether a failed attempt is repeated.
     pub(super) fn judge(&mut self, at: usize, failure: Failure, so_far: &mut Attempted, tried: u16, now: Nanos) -> bool {
         match failure {
             Failure::Connect | Failure::ConnectTimeout => self.suspect(at, now),
@@ -171,17 +247,15 @@ impl Front {
         }
     }
 
-    /// An answer came.
-    pub(super) fn answered(&mut self, at: usize, took: Nanos, now: Nanos) {
-        let latency = &mut self.backends[at].latency;
-        *latency = latency.observe(took, now, Ewma::TAU);
-    }
-
     /// A health check has ended; when the next is due.
     pub(super) fn checked(&mut self, at: usize, passed: bool, now: Nanos) -> Nanos {
         let backend = &mut self.backends[at];
         if let Some(change) = backend.checker.observe(passed, now) {
             backend.is_up = change == Change::Up;
+            // What was held against it before it fell counts no more.
+            if backend.is_up {
+                backend.outlier.pardon();
+            }
             self.is_stale = true;
         }
         if passed && backend.suspect_until != 0 {
@@ -199,6 +273,7 @@ struct Seen<'a> {
     tried: u16,
     turn: &'a Cell<usize>,
     now: Nanos,
+    breaker: &'a breaker::Params,
     last_resort: bool,
 }
 
@@ -211,7 +286,11 @@ impl Seen<'_> {
 impl View for Seen<'_> {
     fn available(&self, i: usize) -> bool {
         let backend = self.backend(i);
-        self.tried & (1 << self.members[i]) == 0 && backend.is_up && (self.last_resort || backend.suspect_until <= self.now)
+        let is_in = backend.suspect_until <= self.now && !backend.outlier.is_ejected(self.now);
+        self.tried & (1 << self.members[i]) == 0
+            && backend.is_up
+            && (self.last_resort || is_in)
+            && backend.breaker.admits(self.breaker, self.now)
     }
 
     fn in_flight(&self, i: usize) -> u32 {

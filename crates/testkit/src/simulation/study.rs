@@ -41,7 +41,7 @@ pub(super) struct Row {
 /// A pool that has nothing good left.
 pub(super) struct Brownout {
     pub(super) name: &'static str,
-    pub(super) retries: &'static str,
+    pub(super) protection: &'static str,
     pub(super) outcome: Outcome,
 }
 
@@ -75,14 +75,19 @@ pub(super) fn algorithms() -> Vec<(&'static str, Balance)> {
     ]
 }
 
+const ALL: Protection = Protection { health: true, retry: Retries::Budgeted, passive: true, breaker: true, hedge: true };
+
 /// What is switched on, by a word for the table.
 pub(super) fn protections() -> Vec<(&'static str, Protection)> {
     let (off, retry) = (Protection::default(), Retries::Budgeted);
     vec![
         ("none", off),
-        ("health checks", Protection { health: true, ..off }),
+        ("health", Protection { health: true, ..off }),
         ("retries", Protection { retry, ..off }),
-        ("all", Protection { health: true, retry }),
+        ("ejection", Protection { passive: true, ..off }),
+        ("breaker", Protection { breaker: true, ..off }),
+        ("hedging", Protection { hedge: true, ..off }),
+        ("all", ALL),
     ]
 }
 
@@ -112,10 +117,11 @@ pub(super) fn all() -> Studies {
             ..base.clone()
         }));
     }
-    scenarios.extend(brownouts().iter().map(|&(_, fault, _, retry)| Scenario {
-        protection: Protection { retry, ..Protection::default() },
+    scenarios.extend(brownouts().iter().map(|&(_, fault, _, protection)| Scenario {
+        protection,
         faults: vec![fault; BACKENDS],
         load: vec![(0, BROWNED)],
+        warm_up: 0,
         ..base.clone()
     }));
     let second = |n: usize| n as u64 * SECOND;
@@ -132,19 +138,21 @@ pub(super) fn all() -> Studies {
         .map(|(algorithm, _)| Row { algorithm, outcomes: outcomes.by_ref().take(protections().len()).collect() });
     let matrix = matrix.collect();
     let brownouts = brownouts().into_iter().zip(outcomes.by_ref());
-    let brownouts = brownouts.map(|((name, _, retries, _), outcome)| Brownout { name, retries, outcome }).collect();
+    let brownouts = brownouts.map(|((name, _, protection, _), outcome)| Brownout { name, protection, outcome }).collect();
     let spikes = SPIKES.iter().zip(outcomes).map(|(&(name, _), outcome)| Spike { name, outcome }).collect();
     Studies { matrix, brownouts, spikes }
 }
 
-fn brownouts() -> Vec<(&'static str, Fault, &'static str, Retries)> {
+fn brownouts() -> Vec<(&'static str, Fault, &'static str, Protection)> {
     let faults = [
         ("every answer is a 503", Fault::Fails(100)),
         ("every backend takes 100 times as long", Fault::Slow(100)),
         ("half of all answers are 503", Fault::Fails(50)),
     ];
-    let with = |retries, policy| faults.map(|(name, fault)| (name, fault, retries, policy));
-    [with("within the budget", Retries::Budgeted), with("three, no budget", Retries::Naive)].concat()
+    let retries = |retry| Protection { retry, ..Protection::default() };
+    let with = |words, protection| faults.map(|(name, fault)| (name, fault, words, protection));
+    let all = with("all", ALL);
+    [all, with("retries", retries(Retries::Budgeted)), with("three retries, no budget", retries(Retries::Naive))].concat()
 }
 
 const SPIKES: [(&str, Retries); 3] =
@@ -183,11 +191,13 @@ mod tests {
         }
     }
 
-    const RETRIES: Protection = Protection { health: false, retry: Retries::Budgeted };
+    fn retries() -> Protection {
+        Protection { retry: Retries::Budgeted, ..Protection::default() }
+    }
 
     #[test]
     fn the_same_seed_is_the_same_run_and_another_one_is_not() {
-        let run = |seed| scenario(three_bad(), RETRIES, RATE, seed).run();
+        let run = |seed| scenario(three_bad(), retries(), RATE, seed).run();
         let (a, b, c) = (run(1), run(1), run(2));
         assert_eq!((a.requests, a.errors, a.attempts, &a.series), (b.requests, b.errors, b.attempts, &b.series));
         assert_ne!(a.series, c.series);
@@ -215,11 +225,28 @@ mod tests {
     fn in_a_brown_out_attempts_stay_within_the_budget_for_every_seed() {
         for (seed, fault) in (0..4).flat_map(|seed| [(seed, Fault::Fails(100)), (seed, Fault::Slow(100)), (seed, Fault::Fails(50))])
         {
-            let outcome = scenario(vec![fault; BACKENDS], RETRIES, BROWNED, seed).run();
+            let outcome = scenario(vec![fault; BACKENDS], retries(), BROWNED, seed).run();
             // A fifth of the requests, 10 a second, and the burst that the first window may begin with.
             let most = outcome.requests as f64 * 1.2 + 10.0 * 20.0 + 100.0;
             assert!((outcome.attempts as f64) < most, "{fault:?}, {seed}: {} of {}", outcome.attempts, outcome.requests);
             assert!(outcome.attempts_per_request() > 1.1, "{fault:?}: retries happen");
+        }
+    }
+
+    #[test]
+    fn with_a_breaker_a_brown_out_has_fewer_attempts_than_requests() {
+        for fault in [Fault::Fails(100), Fault::Slow(100)] {
+            let outcome = scenario(vec![fault; BACKENDS], ALL, BROWNED, 5).run();
+            assert!(outcome.attempts_per_request() < 0.5, "{fault:?}: {}", outcome.attempts_per_request());
+        }
+    }
+
+    #[test]
+    fn with_all_protections_every_algorithm_is_as_good_as_the_good_backends() {
+        for (seed, (name, balance)) in algorithms().into_iter().enumerate() {
+            let outcome = Scenario { balance, warm_up: 5 * SECOND, ..scenario(three_bad(), ALL, RATE, seed as u64) }.run();
+            assert!(outcome.error_percent() < 0.1, "{name}: {} %", outcome.error_percent());
+            assert!(outcome.quantile_ms(0.99) < 100.0, "{name}: {} ms", outcome.quantile_ms(0.99));
         }
     }
 

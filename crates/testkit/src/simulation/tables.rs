@@ -7,6 +7,7 @@ use super::world::Outcome;
 
 const HEAD: &str = include_str!("page/head.md");
 const BROWNOUT: &str = include_str!("page/brownout.md");
+const AFTER_BROWNOUT: &str = include_str!("page/after_brownout.md");
 const SPIKE: &str = include_str!("page/spike.md");
 const FOOT: &str = include_str!("page/foot.md");
 
@@ -15,15 +16,15 @@ pub(super) fn page(studies: &Studies) -> String {
     let mut out = HEAD.to_owned();
     matrix(&mut out, studies, "Errors, in percent of requests", |outcome| format!("{:.2}", outcome.error_percent()));
     matrix(&mut out, studies, "p99, in milliseconds", |outcome| rounded(outcome.quantile_ms(0.99)));
-    matrix(&mut out, studies, "p50, in milliseconds", |outcome| rounded(outcome.quantile_ms(0.5)));
     matrix(&mut out, studies, "Attempts at backends for each request", |outcome| format!("{:.3}", outcome.attempts_per_request()));
     out.push_str(BROWNOUT);
-    let _ = writeln!(out, "| what the backends do | retries | attempts / request | errors % |\n|---|---|---:|---:|");
+    let _ = writeln!(out, "| what the backends do | protection | attempts / request | errors % |\n|---|---|---:|---:|");
     for brownout in &studies.brownouts {
         let (attempts, errors) = (brownout.outcome.attempts_per_request(), brownout.outcome.error_percent());
-        let _ = writeln!(out, "| {} | {} | {attempts:.3} | {errors:.1} |", brownout.name, brownout.retries);
+        let _ = writeln!(out, "| {} | {} | {attempts:.3} | {errors:.1} |", brownout.name, brownout.protection);
     }
-    let _ = writeln!(out, "\nThe load is {BROWNED} requests a second.");
+    let _ = writeln!(out, "\nThe load is {BROWNED} requests a second, for 35 seconds.");
+    out.push_str(AFTER_BROWNOUT);
     out.push_str(SPIKE);
     let _ = writeln!(out, "| | good answers at the end, % | attempts / request |\n|---|---:|---:|");
     for spike in &studies.spikes {

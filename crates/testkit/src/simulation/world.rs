@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use policy::Nanos;
 use policy::balance::{Balance, hash_key};
+use policy::breaker::Pass;
 use policy::measure::Histogram;
 use policy::retry::{Attempted, Failure};
 
@@ -69,6 +70,8 @@ enum Event {
     Arrive,
     Served(u32),
     Late(u32),
+    /// An exchange whose first attempt may have taken too long.
+    Hedge(u32),
     Flap(usize),
     /// A check of this backend; the number tells whether it has been put off or forward since.
     Check(usize, u32),
@@ -81,6 +84,8 @@ struct Exchange {
     tried: u16,
     so_far: Attempted,
     last: Option<Failure>,
+    /// Attempts under way: two while it is hedged.
+    running: u8,
     is_over: bool,
 }
 
@@ -90,6 +95,7 @@ struct Attempt {
     exchange: Option<u32>,
     backend: usize,
     begun: Nanos,
+    pass: Pass,
     status: u16,
     /// Nobody waits for it any more.
     is_over: bool,
@@ -155,6 +161,7 @@ impl World<'_> {
                 Event::Arrive => self.arrive(),
                 Event::Served(attempt) => self.served(attempt),
                 Event::Late(attempt) => self.end(attempt, Err(Failure::ResponseTimeout)),
+                Event::Hedge(exchange) => self.hedge(exchange as usize),
                 Event::Flap(i) => self.flap(i),
                 Event::Check(i, due) if self.checks[i].0 == due => self.check(i),
                 Event::Check(..) => {}
@@ -183,10 +190,14 @@ impl World<'_> {
             tried: 0,
             so_far: Attempted { idempotent, body_held: true, ..Attempted::default() },
             last: None,
+            running: 0,
             is_over: false,
         };
         self.exchanges.push(exchange);
         self.front.budget.deposit(self.now);
+        if let Some(after) = self.front.hedge_after().filter(|_| idempotent) {
+            self.at(self.now + after, Event::Hedge(self.exchanges.len() as u32 - 1));
+        }
         self.forward(self.exchanges.len() - 1);
     }
 
@@ -198,11 +209,25 @@ impl World<'_> {
                 return self.conclude(number, false);
             };
             exchange.tried |= 1 << backend;
-            self.outcome.attempts += u64::from(exchange.arrived >= self.scenario.warm_up);
             let Err(failure) = self.attempt(Some(number as u32), backend) else { return };
             if !self.is_repeated(number, backend, failure) {
                 return self.conclude(number, false);
             }
+        }
+    }
+
+    /// A second attempt at another backend, if the budget allows it; the first good answer counts.
+    fn hedge(&mut self, number: usize) {
+        let exchange = &mut self.exchanges[number];
+        if exchange.is_over || exchange.running != 1 {
+            return;
+        }
+        let mut tried = exchange.tried;
+        let Some(backend) = self.front.pick(exchange.key, &mut tried, None, self.now) else { return };
+        if self.front.budget.withdraw(self.now) {
+            exchange.tried |= 1 << backend;
+            // One that fails at once costs nothing: the first still runs.
+            let _ = self.attempt(Some(number as u32), backend);
         }
     }
 
@@ -218,19 +243,33 @@ impl World<'_> {
 
     /// One attempt; an error if it's over at once.
     fn attempt(&mut self, exchange: Option<u32>, backend: usize) -> Result<(), Failure> {
+        let pass = match exchange {
+            Some(_) => self.front.enter(backend, self.now).unwrap_or(Pass::Free),
+            None => Pass::Free,
+        };
+        if let Some(exchange) = exchange {
+            self.outcome.attempts += u64::from(self.exchanges[exchange as usize].arrived >= self.scenario.warm_up);
+        }
         let number = self.attempts.len() as u32;
         let taken = self.machines[backend].take(number, exchange.is_none(), self.now, &mut self.service);
-        match taken {
-            Taken::Refused => return Err(Failure::Connect),
-            Taken::Shed => return Err(Failure::Status(503)),
-            Taken::Waits | Taken::Served(..) => {}
+        let failure = match taken {
+            Taken::Refused => Some(Failure::Connect),
+            Taken::Shed => Some(Failure::Status(503)),
+            Taken::Waits | Taken::Served(..) => None,
+        };
+        if let Some(failure) = failure {
+            if exchange.is_some() {
+                self.front.note(backend, pass, Err(failure), 0, self.now);
+            }
+            return Err(failure);
         }
-        self.attempts.push(Attempt { exchange, backend, begun: self.now, status: 0, is_over: false });
+        self.attempts.push(Attempt { exchange, backend, begun: self.now, pass, status: 0, is_over: false });
         self.begin(number, taken);
         let timeout = if exchange.is_some() { TIMEOUT } else { PROBE_TIMEOUT };
         self.at(self.now + timeout, Event::Late(number));
-        if exchange.is_some() {
+        if let Some(exchange) = exchange {
             self.front.backends[backend].in_flight += 1;
+            self.exchanges[exchange as usize].running += 1;
         }
         Ok(())
     }
@@ -259,16 +298,20 @@ impl World<'_> {
         if std::mem::replace(&mut attempt.is_over, true) {
             return;
         }
-        let Attempt { exchange, backend, begun, .. } = *attempt;
-        let Some(exchange) = exchange else { return self.checked(backend, result.is_ok()) };
+        let Attempt { exchange, backend, begun, pass, .. } = *attempt;
+        let Some(number) = exchange else { return self.checked(backend, result.is_ok()) };
         self.front.backends[backend].in_flight -= 1;
-        if matches!(result, Ok(()) | Err(Failure::Status(_))) {
-            self.front.answered(backend, self.now - begun, self.now);
-        }
+        self.front.note(backend, pass, result, self.now - begun, self.now);
+        let number = number as usize;
+        let exchange = &mut self.exchanges[number];
+        exchange.running -= 1;
         match result {
-            Ok(()) => self.conclude(exchange as usize, true),
-            Err(failure) if self.is_repeated(exchange as usize, backend, failure) => self.forward(exchange as usize),
-            Err(_) => self.conclude(exchange as usize, false),
+            // The other one of a hedged pair was sooner, or may still be.
+            _ if exchange.is_over => {}
+            Err(_) if exchange.running > 0 => {}
+            Ok(()) => self.conclude(number, true),
+            Err(failure) if self.is_repeated(number, backend, failure) => self.forward(number),
+            Err(_) => self.conclude(number, false),
         }
     }
 

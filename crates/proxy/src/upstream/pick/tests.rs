@@ -37,7 +37,7 @@ fn candidates(pool: &Pool, tried: &[u16], now: Nanos) -> Vec<usize> {
         pool.backends.iter().enumerate().filter(|(i, backend)| may(*i, backend) && tier(backend)).map(|(i, _)| i).collect()
     };
     let suspect = |backend: &Backend| backend.state.suspect_until() > now;
-    let tiers = [of(&|b| !b.backup && !suspect(b)), of(&|b| b.backup && !suspect(b)), of(&suspect)];
+    let tiers = [of(&|b| b.tier == 0 && !suspect(b)), of(&|b| b.tier == 1 && !suspect(b)), of(&suspect)];
     tiers.into_iter().find(|tier| !tier.is_empty()).unwrap_or_default()
 }
 
@@ -75,7 +75,7 @@ fn who_is_picked_is_always_of_the_best_tier_that_has_somebody() {
             let expected = candidates(&pool, &tried, now);
             let worker = &workers[rng.usize(..2)];
             let what = format!("{balance}, seed {seed}, step {step}, tried {tried:?}: of {expected:?}");
-            assert_eq!(worker.has_untried(&tried), !expected.is_empty(), "{what}");
+            assert_eq!(worker.has_untried(&tried, now), !expected.is_empty(), "{what}");
             match worker.pick(rng.u64(..), &tried, now, &mut rng) {
                 Ok(picked) => {
                     assert!(expected.contains(&picked), "{picked} {what}");
