@@ -12,6 +12,7 @@ mod pool;
 mod root;
 mod route;
 mod shape;
+mod split;
 mod sticky;
 mod test;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 pub(crate) use shape::{CORS, ERROR_PAGE, REWRITE, SECURITY_HEADERS};
+pub(crate) use split::SHARE;
 pub(crate) use sticky::STICKY;
 pub(crate) use test::{EXPECT, TEST};
 
@@ -200,6 +202,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &LIMITS,
     &ROUTE,
     &MATCH,
+    &SHARE,
     &RESPOND,
     &REDIRECT,
     &TIMEOUT,

@@ -67,7 +67,7 @@ fn other_file(admin: &Admin, file: &Path) -> Option<PathBuf> {
 }
 
 /// The token of the configuration, or the one that the running process left for its user.
-fn token(admin: &Admin) -> anyhow::Result<String> {
+pub(crate) fn token(admin: &Admin) -> anyhow::Result<String> {
     if let Some(token) = &admin.token {
         return Ok(token.expose().to_owned());
     }

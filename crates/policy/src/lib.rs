@@ -17,6 +17,7 @@ pub mod outlier;
 pub mod retry;
 mod rewrite;
 pub mod route;
+pub mod split;
 pub mod sticky;
 
 pub use key::Key;
