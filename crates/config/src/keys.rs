@@ -6,6 +6,7 @@
 
 mod access;
 mod guard;
+mod health;
 mod limit;
 mod listener;
 mod pool;
@@ -20,9 +21,10 @@ mod tests;
 
 pub(crate) use access::{BASIC_AUTH, FORWARD_AUTH, JWT};
 pub(crate) use guard::{BREAKER, PASSIVE};
+pub(crate) use health::{HEALTH, HEALTH_TLS};
 pub(crate) use limit::{CONCURRENCY, RATE_LIMIT, REDIS};
 pub(crate) use listener::{LIMITS, LISTENER, LISTENER_TIMEOUT};
-pub(crate) use pool::{BACKEND, HASH, HEALTH, IDLE, POOL, RETRY};
+pub(crate) use pool::{BACKEND, HASH, IDLE, POOL, RETRY};
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 pub(crate) use shape::{CORS, ERROR_PAGE, REWRITE, SECURITY_HEADERS};
@@ -220,6 +222,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &BACKEND,
     &HASH,
     &HEALTH,
+    &HEALTH_TLS,
     &RETRY,
     &PASSIVE,
     &BREAKER,

@@ -5,6 +5,7 @@
 
 mod access;
 mod guard;
+mod health;
 mod limit;
 mod listener;
 mod pool;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use access::*;
 pub use guard::*;
+pub use health::*;
 pub use limit::*;
 pub use listener::*;
 pub use pool::*;

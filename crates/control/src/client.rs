@@ -11,7 +11,7 @@ use wire::h1::{Body, Limits, Method, Progress, Response, Status as Parsed};
 
 use crate::admin::token;
 use crate::text;
-use crate::{Query, Reloaded, Status, Switch};
+use crate::{Operated, Query, Reloaded, Status, Switch};
 
 /// Longest silence. A reload may wait for names and checks.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -66,6 +66,15 @@ pub fn status(address: SocketAddr, token: Option<&str>) -> Result<Status, Client
 /// As [`status`]; a faulty configuration is [`ClientError::Refused`] with the report as its text.
 pub fn reload(address: SocketAddr, token: &str) -> Result<Reloaded, ClientError> {
     let value = ask(address, "POST", "/reload", Some(token), "")?;
+    serde_json::from_value(value).map_err(|error| ClientError::NotOurs(address, error.to_string()))
+}
+
+/// Has the process drain a backend or change its weight: `path` is that of the endpoint, with its query.
+///
+/// # Errors
+/// As [`status`]; where there is no such backend it is [`ClientError::Refused`].
+pub fn operate(address: SocketAddr, path: &str, token: &str) -> Result<Operated, ClientError> {
+    let value = ask(address, "POST", path, Some(token), "")?;
     serde_json::from_value(value).map_err(|error| ClientError::NotOurs(address, error.to_string()))
 }
 

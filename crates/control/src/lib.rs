@@ -21,6 +21,7 @@ mod tests_in_file;
 mod text;
 mod watch;
 
+pub use admin::{Operated, OperatedBackend};
 pub use error::{ReloadError, StartError};
 pub use explain::{Query, explain};
 pub use reload::Reloaded;

@@ -9,7 +9,7 @@ use policy::measure::value_of;
 use proxy::stats::BackendTotals;
 use proxy::{Backend, Health, LimitState, Plan, Pool};
 
-use crate::health::Facts;
+use crate::health::{Cause, Facts};
 use crate::run::Shared;
 use crate::status::{Answers, Phase};
 use crate::text;
@@ -91,6 +91,10 @@ fn limits(page: &mut Page, control: &Shared, limits: &[Arc<LimitState>]) {
         "Client connections closed at once because their address had as many as it may.",
     )
     .row(&[], control.data.totals().crowded);
+    let totals = control.data.totals();
+    page.gauge("evenkeel_store_connections", "Workers with a connection to the Redis of shared limits.").row(&[], totals.store_up);
+    page.counter("evenkeel_store_failures_total", "Times a connection to Redis failed or did not answer in time.")
+        .row(&[], totals.store_failures);
     if limits.is_empty() {
         return;
     }
@@ -198,6 +202,9 @@ fn backends(page: &mut Page, control: &Shared, pools: &[Arc<Pool>]) {
     page.gauge("evenkeel_backend_up", "0 if a backend's health checks say that it is down.").of(&rows, up);
     let held = |row: &Row<'_>| f64::from(row.facts.as_ref().is_some_and(|facts| facts.is_held_down));
     page.gauge("evenkeel_backend_held_down", "1 while a backend passes its checks but is down because it flapped.").of(&rows, held);
+    let degraded = |row: &Row<'_>| f64::from(row.backend.state.is_degraded());
+    page.gauge("evenkeel_backend_degraded", "1 while a backend's checks find that it serves badly; it keeps half its weight.")
+        .of(&rows, degraded);
     let draining = |row: &Row<'_>| f64::from(row.backend.state.is_draining());
     page.gauge("evenkeel_backend_draining", "1 while a backend takes no new exchanges.").of(&rows, draining);
     let weight = |row: &Row<'_>| f64::from(row.backend.weight_now().get());
@@ -223,6 +230,12 @@ fn backends(page: &mut Page, control: &Shared, pools: &[Arc<Pool>]) {
     let mut checks = page.counter("evenkeel_health_checks_total", "Health checks of a backend, by their result.");
     for (row, facts) in rows.iter().filter_map(|row| Some((row, row.facts.as_ref()?))) {
         checks.row(&row.labels("result", "passed"), facts.passed).row(&row.labels("result", "failed"), facts.failed);
+    }
+    let mut failed = page.counter("evenkeel_health_checks_failed_total", "Health checks of a backend that failed, by their cause.");
+    for (row, facts) in rows.iter().filter_map(|row| Some((row, row.facts.as_ref()?))) {
+        for (cause, n) in Cause::WORDS.into_iter().zip(facts.causes) {
+            failed.row(&row.labels("cause", cause), n);
+        }
     }
 }
 

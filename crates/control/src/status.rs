@@ -63,6 +63,10 @@ pub struct Status {
     pub limit_memory_bytes: u64,
     /// Keys of rate limits forgotten in a flood of keys although they still owed something.
     pub limit_forgotten_keys: u64,
+    /// Workers with a connection to the Redis of shared limits.
+    pub store_connections: u64,
+    /// Times a connection to it failed or did not answer in time.
+    pub store_failures: u64,
     /// Where the keys of tokens are fetched; empty without any.
     #[serde(default)]
     pub issuers: Vec<IssuerStatus>,
@@ -291,6 +295,8 @@ pub struct BackendStatus {
     pub since: Option<String>,
     /// It passes its checks, and is down only because it flapped.
     pub held_down: bool,
+    /// Its last check that passed found it to serve badly: it keeps half its weight.
+    pub degraded: bool,
     /// A request could not connect, and no check has passed since: kept out of rotation.
     pub suspected: bool,
     /// Takes no new exchanges.
@@ -379,6 +385,8 @@ pub(crate) fn collect(control: &Shared) -> Status {
         limits: plan.iter().flat_map(|plan| &plan.limits).map(|limit| limit_status(limit)).collect(),
         limit_memory_bytes: (board.rates.bytes() + board.counts.bytes()) as u64,
         limit_forgotten_keys: board.rates.evicted(),
+        store_connections: totals.store_up,
+        store_failures: totals.store_failures,
         issuers: control.issuers.sets().into_iter().map(issuer_status).collect(),
     }
 }
@@ -473,6 +481,7 @@ fn backend_status(control: &Shared, pool: &Pool, backend: &Backend, now: Nanos) 
         reason: facts.as_ref().map_or_else(String::new, |facts| facts.reason.clone()),
         since: facts.as_ref().map(|facts| text::iso(facts.since)),
         held_down: facts.as_ref().is_some_and(|facts| facts.is_held_down),
+        degraded: state.is_degraded(),
         suspected: state.suspect_until() > now,
         draining: state.is_draining(),
         weight: backend.weight_now().get(),

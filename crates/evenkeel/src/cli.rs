@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::terminal;
-use crate::{backend, check, demo, explain, proxy, reload, run, status, switch};
+use crate::{backend, check, demo, explain, operate, proxy, reload, run, status, switch};
 
 /// What every verb says when it is told no file.
 pub(crate) const DEFAULT_FILE: &str = "evenkeel.toml";
@@ -51,6 +51,10 @@ enum Verb {
     Reload(Reload),
     /// Show how the pools and backends of a running Evenkeel do
     Status(Status),
+    /// Take a backend out of rotation for new requests, or back in
+    Drain(Drain),
+    /// Give a backend another weight while it runs
+    Weight(Weight),
     /// Send a route's requests to another pool
     Switch(Switch),
     /// Start three sample backends and Evenkeel in front of them
@@ -243,6 +247,56 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: empty a backend, work on it, put it back.
+  $ evenkeel drain api/10.0.2.11:8080 --wait
+  api/10.0.2.11:8080 is drained: nothing in flight
+  $ evenkeel drain api/10.0.2.11:8080 --off
+
+What runs there ends undisturbed. It holds until --off, also over reloads.
+Exits with 1 if --wait ran out while something was still in flight.
+Needs an [admin] table in the configuration.")]
+pub(crate) struct Drain {
+    /// The backend: its pool and its address or name
+    #[arg(value_name = "POOL/ADDR")]
+    pub(crate) backend: String,
+    /// Wait until nothing is in flight there [default: 5m where no time is given]
+    #[arg(long, value_name = "TIME", value_parser = config::duration, num_args = 0..=1, require_equals = true, default_missing_value = "5m")]
+    pub(crate) wait: Option<Duration>,
+    /// Put it back into rotation
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) off: bool,
+    /// The configuration file, whose admin table says where to ask
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, conflicts_with = "admin")]
+    pub(crate) config: PathBuf,
+    /// Ask this admin listener instead
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: a twentieth of the load for a backend to be tried.
+  $ evenkeel weight api/10.0.2.11:8080 5
+  api/10.0.2.11:8080 has weight 5
+  $ evenkeel weight api/10.0.2.11:8080 default
+
+It holds until it is changed again, also over reloads; `default` takes the
+weight of the file again. Needs an [admin] table in the configuration.")]
+pub(crate) struct Weight {
+    /// The backend: its pool and its address or name
+    #[arg(value_name = "POOL/ADDR")]
+    pub(crate) backend: String,
+    /// 1 to 1000, or `default`
+    #[arg(value_name = "N", value_parser = weight)]
+    pub(crate) weight: String,
+    /// The configuration file, whose admin table says where to ask
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE, conflicts_with = "admin")]
+    pub(crate) config: PathBuf,
+    /// Ask this admin listener instead
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:
   $ evenkeel demo                          try it with curl, end with Ctrl-C
   $ evenkeel demo --chaos --duration 20s   kill backends under 500 requests/s
@@ -313,6 +367,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Backend(args) => backend::run(&args),
         Verb::Reload(args) => reload::reload(&args),
         Verb::Status(args) => status::status(&args),
+        Verb::Drain(args) => operate::drain(&args),
+        Verb::Weight(args) => operate::weight(&args),
         Verb::Switch(args) => switch::switch(&args),
         Verb::Demo(args) => demo::demo(&args),
     };
@@ -339,6 +395,11 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
         .unwrap_or(text)
         .parse()
         .map_err(|_| "write a port such as 8001, or an address and a port such as 127.0.0.1:8001".to_owned())
+}
+
+fn weight(text: &str) -> Result<String, String> {
+    let is_good = text == "default" || text.parse().is_ok_and(|n: u16| (1..=1000).contains(&n));
+    if is_good { Ok(text.to_owned()) } else { Err("a weight is 1 to 1000, or `default`; to send nothing, drain it".to_owned()) }
 }
 
 /// `Name: value`, as curl takes it.

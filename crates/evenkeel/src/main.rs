@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod demo;
 mod explain;
+mod operate;
 mod proxy;
 mod reload;
 mod run;

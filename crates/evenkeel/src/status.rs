@@ -171,7 +171,8 @@ fn health(backend: &BackendStatus) -> String {
         (breaker == Some("half_open"), "breaker half-open"),
     ];
     let kept_out = kept_out.into_iter().find_map(|(holds, word)| holds.then(|| word.to_owned()));
-    let health = kept_out.unwrap_or_else(|| backend.health.clone());
+    let served = if backend.degraded && backend.health == "up" { "degraded" } else { &backend.health };
+    let health = kept_out.unwrap_or_else(|| served.to_owned());
     match backend.tier {
         0 => health,
         1 => format!("{health} (backup)"),

@@ -1,4 +1,5 @@
-//! Backends are killed and stalled all the time and the configuration is reloaded under load; what clients take as whole is whole.
+//! Backends are killed and stalled all the time, Redis goes and comes, the configuration is reloaded under load; what clients take as
+//! whole is whole.
 //!
 //! 15 seconds in the suite; `EVENKEEL_CHAOS_SECONDS=600 cargo test -p evenkeel --test e2e_chaos -- --nocapture` for the long run.
 #![allow(clippy::unwrap_used)]
@@ -8,6 +9,7 @@ mod verb;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use chaos::{Backend, Ledger};
 use testkit::client::{Connection, Response};
-use testkit::{Checksum, Evenkeel, body_bytes};
+use testkit::{Checksum, Evenkeel, body_bytes, free_port};
 use verb::{EVENKEEL, ask, lasting_address, wait};
 
 const CLIENTS: u64 = 12;
@@ -23,13 +25,47 @@ const CLIENTS: u64 = 12;
 const PATIENCE: Duration = Duration::from_secs(8);
 const ALGORITHMS: [&str; 4] = ["round_robin", "least_connections", "random", "least_response_time"];
 
-fn config(backends: &[SocketAddr], turn: usize) -> String {
+/// A Redis that is stopped as by `kill -9`, and started again.
+struct Redis {
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let mut redis = Self { port: free_port(), process: None };
+        redis.toggle();
+        redis
+    }
+
+    fn toggle(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+            return;
+        }
+        let args = ["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(str::to_owned);
+        let command = Command::new("redis-server").args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        self.process = Some(command.expect("redis-server, which ./test installs"));
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.toggle();
+        }
+    }
+}
+
+fn config(backends: &[SocketAddr], redis: u16, turn: usize) -> String {
     let weight = |i: usize| if (turn + i).is_multiple_of(3) { 3 } else { 1 };
     let backends: Vec<String> =
         backends.iter().enumerate().map(|(i, at)| format!("{{ address = \"{at}\", weight = {} }}", weight(i))).collect();
     format!(
         "[admin]\nlisten = \"ADMIN\"\n[log]\naccess = \"off\"\n[listener.web]\nlisten = \"LISTEN\"\n\
-         [[route]]\npool = \"app\"\nresponse_headers.set = {{ X-Turn = \"{turn}\" }}\ntimeout = {{ connect = \"500ms\", response = \"1s\", total = \"5s\" }}\n\
+         [redis]\naddress = \"127.0.0.1:{redis}\"\n\
+         [[route]]\npool = \"app\"\nrate_limit = {{ rate = \"100000/s\", burst = 100000, shared = \"redis\" }}\nresponse_headers.set = {{ X-Turn = \"{turn}\" }}\ntimeout = {{ connect = \"500ms\", response = \"1s\", total = \"5s\" }}\n\
          [pool.app]\nbalance = \"{}\"\nbackends = [{}]\nretry = {{ on = [\"connect\", \"reset\", \"timeout\", \"502-504\"] }}\n\
          [pool.app.health]\npath = \"/health\"\ninterval = \"1s\"\ntimeout = \"500ms\"\n",
         ALGORITHMS[turn % ALGORITHMS.len()],
@@ -181,7 +217,8 @@ fn duration() -> Duration {
 fn in_chaos_nothing_wrong_is_taken_as_whole_and_no_post_is_delivered_twice() {
     let (addresses, ledger) = ([(); 4].map(|()| lasting_address()), Arc::<Ledger>::default());
     let backends = addresses.map(|at| Backend::start(at, &ledger)).into();
-    let evenkeel = Evenkeel::start(EVENKEEL, &config(&addresses, 0));
+    let mut redis = Redis::start();
+    let evenkeel = Evenkeel::start(EVENKEEL, &config(&addresses, redis.port, 0));
     let (tally, stop) = (Arc::<Tally>::default(), Arc::<AtomicBool>::default());
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -200,7 +237,10 @@ fn in_chaos_nothing_wrong_is_taken_as_whole_and_no_post_is_delivered_twice() {
         }
         chaos.tick();
         if second.is_multiple_of(5) {
-            evenkeel.reload(&config(&addresses, second as usize / 5));
+            evenkeel.reload(&config(&addresses, redis.port, second as usize / 5));
+        }
+        if second % 4 == 3 {
+            redis.toggle();
         }
         usage.push((evenkeel.rss(), evenkeel.descriptors()));
     }

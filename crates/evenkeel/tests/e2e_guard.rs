@@ -31,7 +31,7 @@ fn start(backends: &str, keys: &str) -> Evenkeel {
 fn config(backends: &str, keys: &str) -> String {
     let health = if keys.contains("health") { "" } else { "health = false\n" };
     format!(
-        "workers = 2\n[admin]\nlisten = \"ADMIN\"\n[log]\naccess = \"off\"\n[listener.web]\nlisten = \"LISTEN\"\n\
+        "workers = 2\n[admin]\nlisten = \"ADMIN\"\ntoken = \"0123456789abcdef\"\n[log]\naccess = \"off\"\n[listener.web]\nlisten = \"LISTEN\"\n\
          [[route]]\npool = \"app\"\n[pool.app]\nbackends = [{backends}]\n{health}{keys}\n"
     )
 }
@@ -265,4 +265,95 @@ fn where_too_few_are_healthy_health_is_ignored_if_so_configured() {
         assert_eq!((tried, pool(&evenkeel)["failing_open"].clone()), (served, (served > 0).into()));
         evenkeel.stop();
     }
+}
+
+/// Runs a verb that asks the process.
+fn verb(evenkeel: &Evenkeel, args: &[&str]) -> verb::Ended {
+    let file = evenkeel.config_path();
+    verb::evenkeel_in(file.parent().unwrap(), &[args, &["-c", file.to_str().unwrap()]].concat())
+}
+
+#[test]
+fn a_drained_backend_gets_no_new_request_ends_what_it_has_and_stays_drained_over_reloads() {
+    let backends = backends::<2>();
+    let evenkeel = start(&list(&backends), "");
+    let which = format!("app/{}", backends[0].address());
+    let slow = Script(vec![Step::ReadRequest, Step::Pause(Duration::from_millis(500)), Step::Write(GOOD.to_vec())]);
+    backends[0].agenda().set_default(slow);
+    let address = evenkeel.address();
+    let busy = std::thread::spawn(move || [get(address, "/").status, get(address, "/").status]);
+    wait("it has nothing in flight", || backend(&evenkeel, 0)["in_flight"] == 1);
+    let waited = Instant::now();
+    let drained = verb(&evenkeel, &["drain", &which, "--wait"]);
+    assert_eq!((drained.code, drained.stdout), (Some(0), format!("{which} is drained: nothing in flight\n")), "{}", drained.stderr);
+    assert!(waited.elapsed() > Duration::from_millis(50));
+    assert_eq!(busy.join().unwrap(), [200, 200], "what ran was not disturbed");
+    let before = backends[0].count();
+    assert_eq!(statuses(&send(&evenkeel, 10), 200), 10);
+    evenkeel.reload(&config(&list(&backends), "balance = \"random\""));
+    evenkeel.wait_for_log("configuration reloaded");
+    assert_eq!(statuses(&send(&evenkeel, 10), 200), 10);
+    assert_eq!((backends[0].count(), backend(&evenkeel, 0)["draining"].clone()), (before, true.into()));
+    assert_eq!(metric(&evenkeel, "evenkeel_backend_draining", &backends[0]), "1");
+    backends[0].agenda().set_default(Script::fixed(GOOD));
+    assert_eq!(verb(&evenkeel, &["drain", &which, "--off"]).code, Some(0));
+    send(&evenkeel, 40);
+    assert!(backends[0].count() > before);
+    evenkeel.stop();
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_told_so() {
+    let backends = backends::<2>();
+    let evenkeel = start(&list(&backends), "");
+    backends[0].agenda().set_default(Script::stall());
+    let address = evenkeel.address();
+    let client = std::thread::spawn(move || {
+        let mut client = testkit::client::Connection::open(address).unwrap();
+        (0..2).for_each(|_| _ = client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client
+    });
+    let _client = client.join().unwrap();
+    wait("it has nothing in flight", || backend(&evenkeel, 0)["in_flight"] == 1);
+    let drained = verb(&evenkeel, &["drain", &format!("app/{}", backends[0].address()), "--wait=200ms"]);
+    assert_eq!(drained.code, Some(1), "{}", drained.stderr);
+    assert!(drained.stdout.contains("drains: 1 in flight"), "{}", drained.stdout);
+}
+
+#[test]
+fn a_weight_given_at_run_time_holds_over_reloads_until_the_files_is_asked_for() {
+    let backends = backends::<2>();
+    let evenkeel = start(&list(&backends), "");
+    let which = format!("app/{}", backends[0].address());
+    let share = |evenkeel: &Evenkeel| {
+        let before = backends[0].count();
+        send(evenkeel, 100);
+        backends[0].count() - before
+    };
+    assert_eq!(share(&evenkeel), 50);
+    let given = verb(&evenkeel, &["weight", &which, "9"]);
+    assert_eq!((given.code, given.stdout), (Some(0), format!("{which} has weight 9\n")), "{}", given.stderr);
+    assert_eq!(share(&evenkeel), 90);
+    evenkeel.reload(&config(&list(&backends), "retry = { attempts = 1 }"));
+    evenkeel.wait_for_log("configuration reloaded");
+    assert_eq!(share(&evenkeel), 90);
+    assert_eq!(verb(&evenkeel, &["weight", &which, "default"]).code, Some(0));
+    assert_eq!(share(&evenkeel), 50);
+    evenkeel.stop();
+}
+
+#[test]
+fn who_may_not_or_does_not_know_changes_nothing() {
+    let backends = backends::<2>();
+    let evenkeel = start(&list(&backends), "");
+    let unknown = verb(&evenkeel, &["drain", "app/10.0.0.9:80"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.stderr.contains("the pool app has no backend \"10.0.0.9:80\"; it has 127.0.0.1:"), "{}", unknown.stderr);
+    assert!(verb(&evenkeel, &["weight", "shop/x", "3"]).stderr.contains("there is no pool \"shop\"; there is app"));
+    assert_eq!(verb(&evenkeel, &["weight", "app/x", "0"]).code, Some(2), "a weight of 0 is a drain");
+    let admin = evenkeel.admin();
+    let post = format!("POST /drain?backend=app/{} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\n\r\n", backends[0].address());
+    assert_eq!(testkit::client::exchange(admin, post.as_bytes()).status, 403);
+    assert_eq!(backend(&evenkeel, 0)["draining"], false);
+    evenkeel.stop();
 }

@@ -173,6 +173,8 @@ pub struct BackendState {
     suspect_until: AtomicU64,
     draining: AtomicBool,
     degraded: AtomicBool,
+    /// Passes its checks, and is down only because it flapped.
+    held_down: AtomicBool,
     guarded: Guarded,
     in_flight: Padded<AtomicU32>,
     latency: Padded<AtomicU64>,
@@ -190,6 +192,7 @@ impl BackendState {
             suspect_until: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             degraded: AtomicBool::new(false),
+            held_down: AtomicBool::new(false),
             guarded: Guarded::default(),
             in_flight: Padded::default(),
             latency: Padded::default(),
@@ -277,6 +280,17 @@ impl BackendState {
     /// Whether it gets half its share.
     pub fn is_degraded(&self) -> bool {
         self.degraded.load(SeqCst)
+    }
+
+    /// Says whether it is down only because it flapped, and passes its checks (F11): it is tried where all others have failed.
+    pub fn set_held_down(&self, held_down: bool) {
+        if self.held_down.swap(held_down, SeqCst) != held_down {
+            self.pool.changed();
+        }
+    }
+
+    pub(crate) fn is_held_down(&self) -> bool {
+        self.held_down.load(SeqCst)
     }
 
     /// Attempts that run now, of all workers.

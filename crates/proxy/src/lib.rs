@@ -17,6 +17,7 @@ mod plan;
 #[cfg(test)]
 mod stage;
 pub mod stats;
+mod store;
 mod timer;
 mod upstream;
 mod worker;

@@ -87,6 +87,9 @@ pub(crate) struct WorkerCells {
     pub(crate) panics: Count,
     pub(crate) accept_pauses: Count,
     pub(crate) crowded: Count,
+    /// 1 while the worker has a connection to the store of shared limits.
+    pub(crate) store_up: AtomicU32,
+    pub(crate) store_failures: Count,
     pub(crate) bytes_in: Count,
     pub(crate) bytes_out: Count,
 }
@@ -104,6 +107,8 @@ impl Default for WorkerCells {
             panics: Count::default(),
             accept_pauses: Count::default(),
             crowded: Count::default(),
+            store_up: AtomicU32::new(0),
+            store_failures: Count::default(),
             bytes_in: Count::default(),
             bytes_out: Count::default(),
         }
@@ -140,6 +145,10 @@ pub struct Totals {
     pub accept_pauses: u64,
     /// Client connections closed at once because their address had as many as it may.
     pub crowded: u64,
+    /// Workers with a connection to the store of shared limits.
+    pub store_up: u64,
+    /// Times a connection to it failed or did not answer in time.
+    pub store_failures: u64,
     /// Bytes of request bodies and tunnels read from clients.
     pub bytes_in: u64,
     /// Bytes of answer bodies and tunnels written to clients.
@@ -158,6 +167,8 @@ impl Totals {
             total.panics += cells.panics.get();
             total.accept_pauses += cells.accept_pauses.get();
             total.crowded += cells.crowded.get();
+            total.store_up += u64::from(cells.store_up.load(Relaxed));
+            total.store_failures += cells.store_failures.get();
             total.bytes_in += cells.bytes_in.get();
             total.bytes_out += cells.bytes_out.get();
             for (sum, count) in total.answers.iter_mut().zip(&cells.answers) {

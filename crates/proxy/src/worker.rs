@@ -22,6 +22,7 @@ use crate::http::h1::Scratch;
 use crate::log::Lines;
 use crate::plan::{Listener, Plan};
 use crate::stats::WorkerCells;
+use crate::store::{Settings, Store};
 use crate::timer::Timers;
 use crate::upstream::pick::LocalPool;
 
@@ -122,6 +123,7 @@ pub(crate) struct Worker {
     pub(crate) kept: Kept,
     draining: Cell<bool>,
     local: RefCell<Option<Rc<Local>>>,
+    store: RefCell<Option<Rc<Store>>>,
     gates: RefCell<HashMap<SocketAddr, Rc<Gate>>>,
     /// Boxed, so that waking up and parking moves a pointer.
     #[expect(clippy::vec_box)]
@@ -134,6 +136,19 @@ impl Worker {
     /// The plan in force. A request takes it once and keeps it to its end.
     pub(crate) fn local(&self) -> Option<Rc<Local>> {
         self.local.borrow().clone()
+    }
+
+    /// The way to the store that the plan in force names.
+    pub(crate) fn store(&self) -> Option<Rc<Store>> {
+        self.store.borrow().clone()
+    }
+
+    /// Keeps the connection unless the plan names another store.
+    fn follow_store(&self, settings: Option<&Arc<Settings>>) {
+        let mut store = self.store.borrow_mut();
+        if store.as_ref().map(|store| &store.settings) != settings {
+            *store = settings.map(|settings| Rc::new(Store::start(settings.clone(), self.cells.clone())));
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -157,6 +172,7 @@ impl Worker {
     }
 
     fn publish(&self, plan: Arc<Plan>) {
+        self.follow_store(plan.store.as_ref());
         let before = self.local.borrow().clone();
         *self.local.borrow_mut() = Some(Rc::new(Local::new(plan.clone(), before.as_deref())));
         for (address, gate) in &*self.gates.borrow() {
@@ -246,6 +262,7 @@ pub(crate) async fn work(seat: Seat) {
         lines: Lines::new(log),
         draining: Cell::new(false),
         local: RefCell::default(),
+        store: RefCell::default(),
         gates: RefCell::default(),
         scratch: RefCell::default(),
         parked: Cell::new(0),

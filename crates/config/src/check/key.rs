@@ -50,6 +50,15 @@ fn by_expression(text: &str) -> Result<Key, Wrong> {
     Ok(Key::Expression(Arc::new(expression)))
 }
 
+/// An expression that is true or false.
+pub(super) fn condition(text: &str, scope: Scope) -> Result<Arc<Expression>, Wrong> {
+    let expression = expression(text, scope)?;
+    if expression.is_condition() == Some(false) {
+        return Err(Wrong::new("this expression is neither true nor false", "compare it with something, as in `status == 200`"));
+    }
+    Ok(Arc::new(expression))
+}
+
 fn expression(text: &str, scope: Scope) -> Result<Expression, Wrong> {
     Expression::compile(text, scope).map_err(|fault| {
         let hint = fault.unknown.map(|unknown| match nearest(&unknown.word, unknown.known.iter().copied()) {

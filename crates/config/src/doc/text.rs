@@ -71,6 +71,19 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// As [`Text::read`], of the file that it names, beginning where the configuration stands.
+    pub(crate) fn read_file<T>(&self, read: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let told = from_file(&self.doc.folder.join(&self.text))
+            .map_err(|why| Wrong::new(format!("the file {} can't be read", shown(&self.text)), why));
+        match told.and_then(|text| read(&text)) {
+            Ok(value) => Some(value),
+            Err(wrong) => {
+                self.wrong(Wrong { at: None, ..wrong });
+                None
+            }
+        }
+    }
+
     /// Reports a fault in it, without showing it if it was fetched.
     pub(crate) fn wrong(&self, wrong: Wrong) {
         match &self.origin {

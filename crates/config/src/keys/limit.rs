@@ -4,7 +4,7 @@ use super::{Kind, Table, optional, required, with_default};
 
 pub(crate) static RATE_LIMIT: Table = Table {
     path: "route.rate_limit",
-    doc: "How often, for each key. Several in brackets must all allow a request; one that is refused counts for none. From rest `burst + 1` pass at \
+    doc: "How often, for each key. Several in brackets must all allow a request; one that is refused counts for none (but in Redis). From rest `burst + 1` pass at \
           once, then the even flow of `rate`, as with nginx's `limit_req` and `nodelay`. What is known of a key is kept over reloads under the \
           route's name, in memory bounded for all limits together: 38 MB hold two million keys that owe something, beyond that those that owe \
           least are forgotten.",

@@ -1,6 +1,7 @@
 //! `[pool.NAME]` and the tables in it.
 
 use super::guard::{BREAKER_OR_OFF, PASSIVE_OR_OFF};
+use super::health::HEALTH_OR_OFF;
 use super::route::NAME;
 use super::sticky::STICKY;
 use super::{KEY, Kind, Table, optional, planned, required, with_default};
@@ -109,58 +110,6 @@ pub(crate) static HASH: Table = Table {
     ],
 };
 
-pub(crate) static HEALTH: Table = Table {
-    path: "pool.NAME.health",
-    doc: "How backends are probed. The first probe alone decides; then `rise` and `fall` do. A backend that flaps is held down longer each time.",
-    keys: &[
-        optional("path", Kind::Word("a path", "^/[^ ]*$"), "a TCP probe", "\"/health\"", "Sends `GET` for it. Begins with `/`.")
-            .also_called(&["uri", "url"]),
-        optional("tcp", Kind::Flag, "true without `path`", "true", "Opens a connection and closes it again."),
-        optional("host", Kind::Word("a host", ""), "the backend's address", "\"shop.example.com\"", "The probe's `Host` field."),
-        with_default(
-            "status",
-            Kind::Word("statuses, such as \"200-399\"", "^[0-9 ,-]+$"),
-            "200-399",
-            "\"200,204\"",
-            "Statuses that pass: numbers and ranges with commas.",
-        ),
-        with_default("interval", Kind::Duration("100ms", "1h"), "5s", "\"3s\"", "Between two probes of a backend."),
-        optional(
-            "timeout",
-            Kind::Duration("10ms", "5m"),
-            "2 s, or `interval` where that is shorter",
-            "\"1s\"",
-            "For one probe, connection included. At most `interval`.",
-        ),
-        with_default(
-            "jitter",
-            Kind::Percent,
-            "10%",
-            "\"20%\"",
-            "How far the interval varies by chance, so that probes do not come in step.",
-        ),
-        with_default("rise", Kind::Integer(1, 100), "2", "1", "Passes in a row that bring a backend up."),
-        with_default("fall", Kind::Integer(1, 100), "3", "2", "Failures in a row that take a backend down."),
-        with_default(
-            "edge_interval",
-            Kind::Duration("50ms", "1h"),
-            "1s",
-            "\"500ms\"",
-            "Between two probes while results speak against the current state. Never longer than `interval`.",
-        ),
-        with_default(
-            "hold_down_max",
-            Kind::Duration("0s", "1h"),
-            "1m",
-            "\"2m\"",
-            "The longest time a flapping backend is held down.",
-        ),
-        planned("grpc", "Probes with the gRPC health protocol."),
-        planned("expect", "An expression over the answer that must be true."),
-        planned("degraded", "An expression over the answer that halves the weight."),
-    ],
-};
-
 pub(crate) static RETRY: Table = Table {
     path: "pool.NAME.retry",
     doc: "When a failed attempt is made again, each time at another backend where there is one. Only where nothing was written, or the method \
@@ -220,7 +169,6 @@ pub(crate) static IDLE: Table = Table {
 
 const BACKEND_ADDRESS: Kind = Kind::Word("an address", "^(http://)?[^ /]+/?$");
 pub(super) const BACKENDS: Kind = Kind::Array(&Kind::Either(&[BACKEND_ADDRESS, Kind::Table(&BACKEND)]));
-pub(super) const HEALTH_OR_OFF: Kind = Kind::Either(&[Kind::Off, Kind::Table(&HEALTH)]);
 pub(super) const BALANCE: Kind = Kind::Either(&[
     Kind::Choice(&["round_robin", "least_connections", "least_response_time", "random", "ip_hash"], &[]),
     Kind::Table(&HASH),

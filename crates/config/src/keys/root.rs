@@ -1,6 +1,7 @@
 //! The top level, `[admin]` and `[log]`.
 
-use super::pool::{BACKENDS, BALANCE, HEALTH_OR_OFF};
+use super::health::HEALTH_OR_OFF;
+use super::pool::{BACKENDS, BALANCE};
 use super::{Kind, LISTENER, POOL, REDIS, ROUTE, TEST, Table, optional, with_default};
 
 pub(crate) static ROOT: Table = Table {

@@ -7,8 +7,9 @@ use super::*;
 fn file(table: &Table, key: &Key, value: &str) -> String {
     let others = table.keys.iter().filter(|other| matches!(other.default, Default::Required) && other.name != key.name);
     let mut lines: Vec<String> = others.map(|other| format!("{} = {}", other.name, other.example)).collect();
-    let http_probe = table.path == HEALTH.path && matches!(key.name, "host" | "status");
+    let http_probe = table.path == HEALTH.path && matches!(key.name, "host" | "status" | "body" | "expect" | "degraded");
     lines.extend(http_probe.then(|| "path = \"/\"".to_owned()));
+    let value = value.replace("checks.pem", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/ca.pem"));
     if table.path == REWRITE.path && matches!(key.name, "regex" | "to") {
         lines.push(if key.name == "to" { "regex = \"^/(x)\"" } else { "to = \"/u/\"" }.to_owned());
     }

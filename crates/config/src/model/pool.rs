@@ -3,13 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use policy::balance::{Balance, Weight};
 use policy::retry::Retry;
 
-use super::{Guard, Sticky};
+use super::{Guard, Health, Sticky};
 
 /// A group of backends that serve the same.
 #[derive(Clone, Debug)]
@@ -68,33 +67,6 @@ impl fmt::Display for Address {
             Self::Name { host, port } => write!(f, "{host}:{port}"),
         }
     }
-}
-
-/// How the backends of a pool are probed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Health {
-    /// What a probe does.
-    pub check: Check,
-    /// When, and how many results change a state.
-    pub params: policy::health::Params,
-}
-
-/// What a probe does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// Opens a connection.
-    Tcp,
-    /// Sends `GET path`.
-    Http {
-        /// Begins with `/`.
-        path: String,
-        /// The `Host` field; `None` is the backend's address.
-        host: Option<String>,
-        /// Statuses that pass. Default: 200 to 399.
-        status: Vec<RangeInclusive<u16>>,
-    },
-    /// Nothing: every backend counts as up.
-    Off,
 }
 
 /// Connections to a backend kept for the next attempt.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Token;
 use super::access::{Kind, Refusal, judge};
+use super::operate;
 use super::socket::Peer;
 use crate::explain::{Query, explain_live};
 use crate::run::{Phase, Shared};
@@ -33,11 +34,13 @@ enum Does {
     Health,
     Ready,
     Reload,
+    Drain,
+    Weight,
     Explain,
     Switch,
 }
 
-const ENDPOINTS: [Endpoint; 7] = [
+const ENDPOINTS: [Endpoint; 9] = [
     Endpoint {
         method: Method::GET,
         path: "/status",
@@ -60,6 +63,20 @@ const ENDPOINTS: [Endpoint; 7] = [
         kind: Kind::Write,
         what: "reads the configuration again; needs the token",
         does: Does::Reload,
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/drain",
+        kind: Kind::Write,
+        what: "takes a backend out for new exchanges: ?backend=POOL/ADDR, &off, &wait=30s",
+        does: Does::Drain,
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/weight",
+        kind: Kind::Write,
+        what: "gives a backend another weight: ?backend=POOL/ADDR&weight=N, or `default`",
+        does: Does::Weight,
     },
     Endpoint {
         method: Method::POST,
@@ -120,6 +137,8 @@ impl Desk {
                 json(status, &json!({"status": phase}))
             }
             Does::Reload => self.reload().await,
+            Does::Drain => operated(operate::drain(&self.control, request.uri().query().unwrap_or_default()).await),
+            Does::Weight => operated(operate::weight(&self.control, request.uri().query().unwrap_or_default())),
             Does::Explain => self.explain(request).await,
             Does::Switch => self.switch(request).await,
         }
@@ -169,6 +188,13 @@ impl Desk {
             }
             Err(_) => json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": "the reload broke off", "reason": "internal"})),
         }
+    }
+}
+
+fn operated(outcome: Result<operate::Operated, String>) -> Response {
+    match outcome {
+        Ok(done) => value(&done),
+        Err(why) => json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"error": why, "reason": "no_such_thing"})),
     }
 }
 

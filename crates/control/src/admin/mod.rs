@@ -2,6 +2,7 @@
 
 mod access;
 mod endpoints;
+mod operate;
 mod socket;
 pub(crate) mod token;
 
@@ -15,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::ReloadError;
 use crate::run::Shared;
+pub use operate::{Operated, OperatedBackend};
 use socket::{Peer, Socket};
 use token::TokenFile;
 

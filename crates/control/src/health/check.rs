@@ -11,7 +11,7 @@ use proxy::{Backend, BackendState, Health, Pool};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::probe::{Finding, probe};
+use super::probe::{Cause, Finding, Prober};
 use super::{Context, lock};
 use crate::task::Task;
 
@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) passed: u64,
     /// Probes that failed.
     pub(crate) failed: u64,
+    /// Of these, by their cause.
+    pub(crate) causes: [u64; Cause::WORDS.len()],
 }
 
 /// Who is checked, and how. A check is replaced when any of it but the name changes.
@@ -79,12 +81,15 @@ impl Check {
             is_held_down: false,
             passed: 0,
             failed: 0,
+            causes: [0; Cause::WORDS.len()],
         };
         let facts = Arc::new(Mutex::new(facts));
         let look = Arc::new(Notify::new());
         let params = subject.how.params;
         let seed = context.seed ^ policy::balance::hash_key(subject.state.identity.as_bytes());
+        let prober = Prober::new(&subject.how, subject.address, &subject.authority, context.version);
         let round = Round {
+            prober,
             checker: Checker::new(params),
             rng: fastrand::Rng::with_seed(seed),
             is_suspected: false,
@@ -151,6 +156,7 @@ impl Drop for Pending {
 
 /// A check from probe to probe.
 struct Round {
+    prober: Prober,
     checker: Checker,
     rng: fastrand::Rng,
     /// A request could not connect, and no probe has passed since.
@@ -178,7 +184,7 @@ impl Round {
                     }
                 }
             }
-            let finding = probe_once(&self.context, &self.subject).await;
+            let finding = self.probe().await;
             self.judge(&finding);
             self.first = None;
         }
@@ -208,10 +214,16 @@ impl Round {
         true
     }
 
+    async fn probe(&self) -> Finding {
+        // The semaphore is never closed; without a permit the probe would still be right, only one too many.
+        let _permit = self.context.probes.acquire().await;
+        self.prober.probe().await
+    }
+
     fn judge(&mut self, finding: &Finding) {
         let (passed, reason) = match finding {
-            Ok(reason) => (true, reason),
-            Err(reason) => (false, reason),
+            Ok(pass) => (true, pass.reason.as_str()),
+            Err(failure) => (false, failure.reason.as_str()),
         };
         let now = self.now();
         let state = &self.subject.state;
@@ -229,7 +241,10 @@ impl Round {
                 state.set_health(if self.is_better_than_none(now) { Health::Up } else { Health::Down }, reason);
             }
         }
-        self.note(passed, reason, before, now);
+        if let Ok(pass) = finding {
+            self.degrade(pass.degraded, reason);
+        }
+        self.note(finding, reason, before, now);
         if before != Health::Down && state.health() == Health::Down {
             self.context.wake_held_down(&self.subject.pool);
         }
@@ -240,21 +255,44 @@ impl Round {
         self.checker.is_held_down(now) && !self.context.has_other(&self.subject.pool, &self.subject.state.identity)
     }
 
+    /// Each probe that passes says anew whether its backend serves badly; one that fails says nothing of it.
+    fn degrade(&self, degraded: bool, reason: &str) {
+        let Subject { state, pool, address, .. } = &self.subject;
+        if state.is_degraded() == degraded {
+            return;
+        }
+        state.set_degraded(degraded);
+        let name = lock(&self.facts).name.clone();
+        if degraded {
+            tracing::warn!(pool, backend = name, %address, reason, "backend is degraded and keeps half its weight");
+        } else {
+            tracing::info!(pool, backend = name, %address, reason, "backend is no longer degraded");
+        }
+    }
+
     /// For status and log.
-    fn note(&self, passed: bool, reason: &str, before: Health, now: Nanos) {
+    fn note(&self, finding: &Finding, reason: &str, before: Health, now: Nanos) {
         let after = self.subject.state.health();
         let is_held_down = self.checker.is_held_down(now);
+        self.subject.state.set_held_down(is_held_down);
         let mut facts = lock(&self.facts);
         let began_holding = is_held_down && !facts.is_held_down;
         facts.is_held_down = is_held_down;
         reason.clone_into(&mut facts.reason);
-        *if passed { &mut facts.passed } else { &mut facts.failed } += 1;
+        match finding {
+            Ok(_) => facts.passed += 1,
+            Err(failure) => {
+                facts.failed += 1;
+                facts.causes[failure.cause as usize] += 1;
+            }
+        }
         if before != after {
             facts.since = SystemTime::now();
         }
         let name = facts.name.clone();
         drop(facts);
         let Subject { pool, address, .. } = &self.subject;
+        let cause = finding.as_ref().err().map(|failure| failure.cause.word());
         match (before, after) {
             (Health::Down, Health::Up) if is_held_down => {
                 tracing::warn!(pool, backend = name, %address, reason, "backend has flapped, but serves: nobody else of the pool is up");
@@ -265,7 +303,7 @@ impl Round {
             (Health::Unknown, Health::Up) => tracing::debug!(pool, backend = name, %address, reason, "backend is up"),
             (Health::Down, Health::Up) => tracing::info!(pool, backend = name, %address, reason, "backend is up again"),
             (Health::Unknown | Health::Up, Health::Down) => {
-                tracing::warn!(pool, backend = name, %address, reason, "backend is down")
+                tracing::warn!(pool, backend = name, %address, cause, reason, "backend is down")
             }
             _ if began_holding => {
                 tracing::warn!(pool, backend = name, %address, "backend passes its checks again, but is held down because it flapped");
@@ -277,13 +315,6 @@ impl Round {
     fn now(&self) -> Nanos {
         self.context.data.now()
     }
-}
-
-async fn probe_once(context: &Context, subject: &Subject) -> Finding {
-    // The semaphore is never closed; without a permit the probe would still be right, only one too many.
-    let _permit = context.probes.acquire().await;
-    let Subject { how, address, authority, .. } = subject;
-    probe(&how.check, *address, authority, context.version, how.params.timeout).await
 }
 
 /// From one probe to the next while a suspicion is open: with the suspicion itself and the probe that it starts, `fall` failures

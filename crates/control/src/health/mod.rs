@@ -1,7 +1,10 @@
 //! Which backends may be picked: one task probes each, and the Board is told what they find.
 
+mod answer;
 mod check;
+mod grpc;
 mod probe;
+mod tls;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub(crate) use check::Facts;
 use check::{Check, Subject};
+pub(crate) use probe::Cause;
 
 use crate::task::Task;
 
@@ -98,6 +102,9 @@ impl Checks {
             }
         }
         roster.checks.retain(|identity, _| wanted.contains(identity));
+        for backend in plan.pools.iter().filter(|pool| pool.health.answer.degraded.is_none()).flat_map(|pool| &pool.backends) {
+            backend.state.set_degraded(false);
+        }
         for pool in plan.pools.iter().filter(|pool| pool.health.check == model::Check::Off) {
             for backend in pool.backends.iter().filter(|backend| backend.state.health() != Health::Unknown) {
                 backend.state.set_health(Health::Unknown, "");

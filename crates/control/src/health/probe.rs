@@ -2,53 +2,157 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use config::model::Check;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use config::model::{self, Check};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
-use wire::h1::{Body, Limits, Method, Progress, Response, Status};
+use tokio::time::Instant;
 
+use super::tls::Tls;
+use super::{answer, grpc};
 use crate::text;
-
-/// Most bytes of an answer that are read.
-const LARGEST_ANSWER: usize = 64 * 1024;
-/// How long the rest of an answer is waited for once its verdict is clear; closing on unread bytes would reset the backend's side.
-const LINGER: Duration = Duration::from_millis(100);
 
 /// Between two tries to get a descriptor.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a probe found: the reason it passed, or the reason it failed.
-pub(super) type Finding = Result<String, String>;
+/// What a probe found.
+pub(super) type Finding = Result<Pass, Failure>;
 
-/// Probes `address` as `check` says; `authority` is how the backend is named in the configuration.
-pub(super) async fn probe(check: &Check, address: SocketAddr, authority: &str, version: &str, timeout: Duration) -> Finding {
-    let socket = match socket(address).await {
-        Ok(socket) => socket,
-        Err(error) => return Err(text::io_error(&error)),
-    };
-    let mut connected = false;
-    let work = async {
-        let socket = connect(socket, address).await.map_err(|error| text::io_error(&error))?;
-        connected = true;
-        match check {
-            Check::Http { path, host, status } => {
-                let host = host.as_deref().unwrap_or(authority);
-                let request = format!(
-                    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: evenkeel-health/{version}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-                );
-                ask(socket, request.as_bytes(), status).await
-            }
-            Check::Tcp | Check::Off => Ok("connected".to_owned()),
+/// A probe that passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pass {
+    /// For a person.
+    pub(super) reason: String,
+    /// The backend serves, but badly.
+    pub(super) degraded: bool,
+}
+
+/// A probe that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    /// For a person.
+    pub(super) reason: String,
+}
+
+/// What kind of failure it was, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// No connection.
+    Connect,
+    /// No TLS, or with somebody who is not believed.
+    Tls,
+    /// It took too long.
+    Timeout,
+    /// What came was no answer.
+    Protocol,
+    /// An answer with the wrong status.
+    Status,
+    /// An answer with the wrong body.
+    Body,
+    /// An answer that is not as expected, or of which that can't be told.
+    Expect,
+    /// The service says that it does not serve.
+    Grpc,
+}
+
+impl Cause {
+    /// In the order of their numbers.
+    pub(crate) const WORDS: [&'static str; 8] = ["connect", "tls", "timeout", "protocol", "status", "body", "expect", "grpc"];
+
+    pub(crate) fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+impl Pass {
+    pub(super) fn plain(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), degraded: false }
+    }
+}
+
+impl Failure {
+    pub(super) fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        Self { cause, reason: reason.into() }
+    }
+}
+
+/// How one backend is probed.
+#[derive(Debug)]
+pub(super) struct Prober {
+    check: Check,
+    answer: model::Wanted,
+    timeout: Duration,
+    address: SocketAddr,
+    /// How the backend is named where the check names no host.
+    authority: String,
+    version: &'static str,
+    /// `Err`: why no probe can be made.
+    tls: Option<Result<Tls, String>>,
+}
+
+impl Prober {
+    /// `authority` is how the backend is named in the configuration.
+    pub(super) fn new(how: &model::Health, mut address: SocketAddr, authority: &str, version: &'static str) -> Self {
+        let mut authority = authority.to_owned();
+        if let Some(port) = how.port {
+            address.set_port(port);
+            let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+            authority = format!("{host}:{port}");
         }
-    };
-    let finding = tokio::time::timeout(timeout, work).await;
-    finding.unwrap_or_else(|_| {
-        let what = if connected { "answer" } else { "connection" };
-        Err(format!("no {what} within {}", text::duration(timeout)))
-    })
+        let host = match &how.check {
+            Check::Http { host, .. } | Check::Grpc { host, .. } => host.clone(),
+            Check::Tcp | Check::Off => None,
+        };
+        let authority = host.unwrap_or(authority);
+        let is_grpc = matches!(how.check, Check::Grpc { .. });
+        let tls = how.tls.as_ref().map(|tls| Tls::new(tls, &authority, is_grpc));
+        Self { check: how.check.clone(), answer: how.answer.clone(), timeout: how.params.timeout, address, authority, version, tls }
+    }
+
+    pub(super) async fn probe(&self) -> Finding {
+        let connect = |error: io::Error| Failure::new(Cause::Connect, text::io_error(&error));
+        let socket = socket(self.address).await.map_err(connect)?;
+        let began = Instant::now();
+        let mut awaited = "connection";
+        let work = async {
+            let mut socket = self::connect(socket, self.address).await.map_err(connect)?;
+            match &self.tls {
+                None => {
+                    awaited = "answer";
+                    self.converse(&mut socket, began).await
+                }
+                Some(Err(why)) => Err(Failure::new(Cause::Tls, why.clone())),
+                Some(Ok(tls)) => {
+                    awaited = "TLS handshake";
+                    let mut socket = tls.connect(socket).await.map_err(|why| Failure::new(Cause::Tls, why))?;
+                    awaited = "answer";
+                    self.converse(&mut socket, began).await
+                }
+            }
+        };
+        let finding = tokio::time::timeout(self.timeout, work).await;
+        finding
+            .unwrap_or_else(|_| Err(Failure::new(Cause::Timeout, format!("no {awaited} within {}", text::duration(self.timeout)))))
+    }
+
+    async fn converse<S: AsyncRead + AsyncWrite + Unpin>(&self, socket: &mut S, began: Instant) -> Finding {
+        let Self { authority, version, .. } = self;
+        match &self.check {
+            Check::Http { path, status, .. } => {
+                let request = format!(
+                    "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: evenkeel-health/{version}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+                );
+                answer::ask(socket, request.as_bytes(), status, &self.answer, began).await
+            }
+            Check::Grpc { service, .. } => {
+                let scheme = if self.tls.is_some() { "https" } else { "http" };
+                grpc::ask(socket, service, &format!("{scheme}://{authority}"), version).await
+            }
+            Check::Tcp | Check::Off => Ok(Pass::plain(if self.tls.is_some() { "connected over TLS" } else { "connected" })),
+        }
+    }
 }
 
 /// A socket; waits where descriptors have run out, which says nothing of the backend (E5).
@@ -70,140 +174,5 @@ async fn connect(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpStream
     Ok(socket)
 }
 
-async fn ask(mut socket: TcpStream, request: &[u8], wanted: &[RangeInclusive<u16>]) -> Finding {
-    socket.write_all(request).await.map_err(|error| text::io_error(&error))?;
-    let (answer, mut buf) = head(&mut socket).await?;
-    let _ = tokio::time::timeout(LINGER, rest(&mut socket, &answer, &mut buf)).await;
-    match answer.status {
-        status if wanted.iter().any(|range| range.contains(&status)) => Ok(format!("status {status}")),
-        status => Err(format!("status {status}, wanted {}", ranges(wanted))),
-    }
-}
-
-/// Reads until the head of the final answer is there.
-async fn head(socket: &mut TcpStream) -> Result<(Response, Vec<u8>), String> {
-    let mut answer = Response::new();
-    let mut progress = Progress::default();
-    let mut buf = Vec::with_capacity(4096);
-    loop {
-        match socket.read_buf(&mut buf).await {
-            Ok(0) if buf.is_empty() => return Err("connection closed without an answer".to_owned()),
-            Ok(0) => return Err("connection closed within the answer's head".to_owned()),
-            Ok(_) => {}
-            Err(error) => return Err(text::io_error(&error)),
-        }
-        loop {
-            let parsed = answer.parse(&buf, &mut progress, &Limits::DEFAULT, Method::Get);
-            match parsed.map_err(|fault| format!("the answer is not valid HTTP ({})", fault.reason()))? {
-                Status::Partial if buf.len() >= LARGEST_ANSWER => return Err("the answer's head is too large".to_owned()),
-                Status::Partial => break,
-                Status::Complete if matches!(answer.status, 100..=199) && answer.status != 101 => {
-                    buf.drain(..answer.len);
-                    progress = Progress::default();
-                }
-                Status::Complete => return Ok((answer, buf)),
-            }
-        }
-    }
-}
-
-/// Reads on to the end of the answer where that is near. What is wrong with a body is no matter of health.
-async fn rest(socket: &mut TcpStream, answer: &Response, buf: &mut Vec<u8>) {
-    let mut body = Body::of_response(answer.framing);
-    let mut at = answer.len;
-    while !body.is_done() {
-        match body.decode(&buf[at..]) {
-            Ok(piece) if piece.skip + piece.data > 0 => at += piece.skip + piece.data,
-            Ok(_) if buf.len() < LARGEST_ANSWER && matches!(socket.read_buf(buf).await, Ok(n) if n > 0) => {}
-            _ => return,
-        }
-    }
-}
-
-fn ranges(ranges: &[RangeInclusive<u16>]) -> String {
-    let shown: Vec<String> = ranges
-        .iter()
-        .map(|range| match (range.start(), range.end()) {
-            (start, end) if start == end => start.to_string(),
-            (start, end) => format!("{start}-{end}"),
-        })
-        .collect();
-    shown.join(", ")
-}
-
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::time::Instant;
-
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    const PATIENCE: Duration = Duration::from_secs(20);
-
-    /// What a probe finds at a backend that sends these pieces and then closes, or holds the connection open.
-    async fn finds(pieces: &'static [&'static [u8]], closes: bool, timeout: Duration) -> Finding {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut request = [0; 1024];
-            assert!(socket.read(&mut request).await.unwrap() > 0);
-            for piece in pieces {
-                socket.write_all(piece).await.unwrap();
-                tokio::task::yield_now().await;
-            }
-            if !closes {
-                std::future::pending::<()>().await;
-            }
-        });
-        let check = Check::Http { path: "/".to_owned(), host: None, status: vec![200..=299, 301..=301] };
-        probe(&check, address, "backend", "1.2.3", timeout).await
-    }
-
-    fn failed(why: &str) -> Finding {
-        Err(why.to_owned())
-    }
-
-    #[tokio::test]
-    async fn statuses_pass_or_fail_however_the_answer_is_framed_and_cut() {
-        let cut: &[&[u8]] = &[b"HT", b"TP/1.1 2", b"00 OK\r\nContent-Le", b"ngth: 0\r\n\r", b"\n"];
-        assert_eq!(finds(cut, false, PATIENCE).await, Ok("status 200".to_owned()));
-        let until_close: &[&[u8]] = &[b"HTTP/1.0 301 Moved\r\n\r\nbody"];
-        assert_eq!(finds(until_close, true, PATIENCE).await, Ok("status 301".to_owned()));
-        let interim: &[&[u8]] = &[b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n"];
-        assert_eq!(finds(interim, true, PATIENCE).await, Ok("status 204".to_owned()));
-        let chunked: &[&[u8]] = &[b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n"];
-        assert_eq!(finds(chunked, false, PATIENCE).await, failed("status 503, wanted 200-299, 301"));
-    }
-
-    #[tokio::test]
-    async fn a_body_without_end_does_not_hold_the_verdict_up() {
-        let began = Instant::now();
-        let endless: &[&[u8]] = &[b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\nxxx"];
-        assert_eq!(finds(endless, false, PATIENCE).await, Ok("status 200".to_owned()));
-        assert!(began.elapsed() < PATIENCE / 2);
-    }
-
-    #[tokio::test]
-    async fn what_is_no_answer_is_named() {
-        assert_eq!(finds(&[], true, PATIENCE).await, failed("connection closed without an answer"));
-        assert_eq!(finds(&[b"HTTP/1.1 200"], true, PATIENCE).await, failed("connection closed within the answer's head"));
-        let finding = finds(&[b"SSH-2.0-OpenSSH\r\n"], false, PATIENCE).await;
-        assert!(finding.as_ref().is_err_and(|why| why.starts_with("the answer is not valid HTTP (")), "{finding:?}");
-        let silent = finds(&[b"HTTP/1.1 200 OK\r\n"], false, Duration::from_millis(50)).await;
-        assert_eq!(silent, failed("no answer within 50 ms"));
-        let finding = finds(&[b"HTTP/1.1 200 OK\r\nA: ", &[b'a'; 70_000]], false, PATIENCE).await;
-        assert!(finding.is_err(), "a head without end");
-    }
-
-    #[tokio::test]
-    async fn nobody_at_a_port_is_a_refusal_even_if_the_kernel_connects_us_to_ourselves() {
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        for _ in 0..100 {
-            assert_eq!(probe(&Check::Tcp, address, "", "", PATIENCE).await, failed("connection refused"));
-        }
-    }
-}
+mod tests;

@@ -23,15 +23,18 @@ const IDLE: usize = 32;
 /// How long one is kept: under what most servers keep it themselves. Unit: nanoseconds.
 const IDLE_FOR: Nanos = 10_000_000_000;
 
+type Passwords = Cache<[u8; 32], (Nanos, Rc<[u8]>)>;
+type Tokens = Cache<Box<[u8]>, Rc<Token>>;
+
 /// What the filters of one worker remember.
 pub(crate) struct Kept {
     /// Without it nobody can tell what a fingerprint is of.
     pub(super) secret: [u8; 32],
     /// Until when, and the line for the backend, by the fingerprint of credentials.
-    pub(super) passwords: RefCell<Cache<[u8; 32], (Nanos, Rc<[u8]>)>>,
+    pub(super) passwords: RefCell<Passwords>,
     /// Passwords that are checked now or wait for it.
     pub(super) checking: Arc<AtomicU32>,
-    tokens: RefCell<HashMap<u64, Cache<Box<[u8]>, Rc<Token>>>>,
+    tokens: RefCell<HashMap<u64, Tokens>>,
     idle: RefCell<HashMap<SocketAddr, Vec<(Stream, Nanos)>>>,
 }
 

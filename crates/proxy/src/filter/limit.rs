@@ -14,11 +14,15 @@ use crate::board::{Board, LimitState};
 use crate::error::Reason;
 use crate::message::Asked;
 use crate::plan::nanos;
+use crate::store;
+use crate::worker::Worker;
 
 /// The rate limits of a route.
 #[derive(Debug)]
 pub(crate) struct Rate {
     limits: Box<[Limit]>,
+    /// One of them at least is counted in the store.
+    shared: bool,
     rates: Arc<Rates>,
     state: Arc<LimitState>,
 }
@@ -34,80 +38,135 @@ struct Limit {
     dry_run: bool,
     status: u16,
     headers: bool,
+    shared: bool,
 }
 
-/// What the limits of a route say to a request together.
+/// What the limits of a route say to a request together. Limits by their index.
 #[derive(Default)]
-struct Sum<'a> {
+struct Sum {
     wait: Nanos,
     /// The limit that leaves the least.
-    tightest: Option<(&'a Limit, Account)>,
-    refused_by: Option<(&'a Limit, Account)>,
+    tightest: Option<(usize, Account)>,
+    refused_by: Option<(usize, Account)>,
+    /// What was counted here, where there are several limits: one that is refused counts for none.
+    counted: Vec<(usize, u64)>,
     spared: bool,
-}
-
-impl<'a> Sum<'a> {
-    fn add(&mut self, limit: &'a Limit, account: Account) {
-        match account.verdict {
-            Verdict::Refuse(_) if limit.dry_run => self.spared = true,
-            _ if limit.dry_run => {}
-            Verdict::Refuse(_) => self.refused_by = Some((limit, account)),
-            Verdict::Wait(wait) => self.wait = self.wait.max(wait),
-            Verdict::Pass => {}
-        }
-        if limit.headers && !limit.dry_run && self.tightest.is_none_or(|(_, tightest)| account.remaining < tightest.remaining) {
-            self.tightest = Some((limit, account));
-        }
-    }
 }
 
 impl Rate {
     pub(crate) fn compile(route: &model::Route, board: &Board) -> Option<Self> {
         let limits: Box<[Limit]> =
             route.rate_limits.iter().enumerate().map(|(i, limit)| Limit::compile(&route.name, i, limit)).collect();
-        (!limits.is_empty()).then(|| Self { limits, rates: board.rates.clone(), state: board.limit(&route.name) })
+        let shared = limits.iter().any(|limit| limit.shared);
+        (!limits.is_empty()).then(|| Self { limits, shared, rates: board.rates.clone(), state: board.limit(&route.name) })
     }
 
-    pub(crate) fn request(&self, here: &Here<'_>, effects: &mut Effects) -> Step {
+    pub(crate) fn request(self: &Arc<Self>, here: &Here<'_>, effects: &mut Effects) -> Step {
         let mut sum = Sum::default();
+        let mut asked = Vec::new();
+        let store = if self.shared { here.worker.store() } else { None };
         for (i, limit) in self.limits.iter().enumerate() {
             let Some(key) = limit.key_of(&here.asked, here.route) else { continue };
-            sum.add(limit, self.rates.take(key, &limit.terms, here.now));
-            if sum.refused_by.is_some() {
-                // One that is refused counts for none.
-                for limit in &self.limits[..i] {
-                    if let Some(key) = limit.key_of(&here.asked, here.route) {
-                        self.rates.give_back(key, &limit.terms);
-                    }
+            if limit.shared {
+                if let Some(answer) = store.as_ref().and_then(|store| store.ask(key, limit.terms)) {
+                    asked.push((i, key, answer));
+                    continue;
                 }
+                self.state.cells[here.worker.id].alone.add(1);
+            }
+            self.count(&mut sum, i, key, here.now);
+            if sum.refused_by.is_some() {
                 break;
             }
         }
-        self.conclude(here.worker.id, &sum, effects)
+        if asked.is_empty() || sum.refused_by.is_some() {
+            let ending = self.conclude(here.worker.id, &sum, &mut effects.response);
+            return match (ending, sum.wait) {
+                (Some(ending), _) => Step::End(ending),
+                (None, 0) => Step::Next,
+                (None, wait) => Step::Wait(Box::pin(async move {
+                    tokio::time::sleep(Duration::from_nanos(wait)).await;
+                    Late::default()
+                })),
+            };
+        }
+        let (this, worker) = (self.clone(), here.worker.clone());
+        Step::Wait(Box::pin(async move { this.ask(&worker, sum, asked).await }))
     }
 
-    fn conclude(&self, worker: usize, sum: &Sum<'_>, effects: &mut Effects) -> Step {
+    /// Counts by this process alone.
+    fn count(&self, sum: &mut Sum, i: usize, key: u64, now: Nanos) {
+        if self.limits.len() > 1 {
+            sum.counted.push((i, key));
+        }
+        self.add(sum, i, self.rates.take(key, &self.limits[i].terms, now));
+    }
+
+    fn add(&self, sum: &mut Sum, i: usize, account: Account) {
+        let limit = &self.limits[i];
+        match account.verdict {
+            Verdict::Refuse(_) => {
+                sum.counted.retain(|(refused, _)| *refused != i);
+                if limit.dry_run {
+                    sum.spared = true;
+                } else {
+                    sum.refused_by = Some((i, account));
+                }
+            }
+            Verdict::Wait(wait) if !limit.dry_run => sum.wait = sum.wait.max(wait),
+            _ => {}
+        }
+        if limit.headers && !limit.dry_run && sum.tightest.is_none_or(|(_, tightest)| account.remaining < tightest.remaining) {
+            sum.tightest = Some((i, account));
+        }
+    }
+
+    /// Waits for what the store says, and counts here what it does not say in time (F17).
+    async fn ask(&self, worker: &Worker, mut sum: Sum, asked: Vec<(usize, u64, store::Asked)>) -> Late {
+        for (i, key, answer) in asked {
+            let cells = &self.state.cells[worker.id];
+            let answer = answer.answer().await;
+            let now = worker.timers.now();
+            match answer {
+                Some(account) => {
+                    cells.shared.add(1);
+                    // Should the store go away, the limit goes on from where it stands.
+                    self.rates.adopt(key, account.reset, now);
+                    self.add(&mut sum, i, account);
+                }
+                None => {
+                    cells.alone.add(1);
+                    self.count(&mut sum, i, key, now);
+                }
+            }
+        }
+        let mut late = Late::default();
+        late.ending = self.conclude(worker.id, &sum, &mut late.effects.response);
+        if late.ending.is_none() && sum.wait > 0 {
+            tokio::time::sleep(Duration::from_nanos(sum.wait)).await;
+        }
+        late
+    }
+
+    /// Counts what came of it; the ending if it was refused.
+    fn conclude(&self, worker: usize, sum: &Sum, response: &mut Vec<u8>) -> Option<Ending> {
         let cells = &self.state.cells[worker];
         if sum.spared {
             cells.spared.add(1);
         }
-        if let Some((limit, account)) = sum.refused_by {
+        if let Some((i, account)) = sum.refused_by {
+            for (i, key) in &sum.counted {
+                self.rates.give_back(*key, &self.limits[*i].terms);
+            }
             cells.refused.add(1);
-            return Step::End(limit.refuse(account));
+            return Some(self.limits[i].refuse(account));
         }
         cells.passed.add(1);
-        if let Some((limit, account)) = sum.tightest {
-            limit.write(account, &mut effects.response);
+        cells.delayed.add(u64::from(sum.wait > 0));
+        if let Some((i, account)) = sum.tightest {
+            self.limits[i].write(account, response);
         }
-        if sum.wait == 0 {
-            return Step::Next;
-        }
-        cells.delayed.add(1);
-        let wait = Duration::from_nanos(sum.wait);
-        Step::Wait(Box::pin(async move {
-            tokio::time::sleep(wait).await;
-            Late::default()
-        }))
+        None
     }
 
     pub(crate) fn describe(&self, asked: &Asked<'_>, route: &str, now: Nanos) -> String {
@@ -139,6 +198,7 @@ impl Limit {
             dry_run: limit.dry_run,
             status: limit.status,
             headers: limit.headers,
+            shared: limit.shared,
         }
     }
 

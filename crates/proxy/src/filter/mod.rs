@@ -26,7 +26,7 @@ use crate::worker::Worker;
 /// One step. They run in the order of the chain, which `plan::chain` writes.
 #[derive(Debug)]
 pub(crate) enum Filter {
-    Rate(limit::Rate),
+    Rate(std::sync::Arc<limit::Rate>),
     Concurrent(limit::Concurrent),
     Origin(access::Origin),
     Cors(cors::Cors),

@@ -1,5 +1,7 @@
 //! A route's filters, in the order in which they run.
 
+use std::sync::Arc;
+
 use config::model::{self, Address};
 
 use super::Resolve;
@@ -19,7 +21,7 @@ pub(crate) fn chain(route: &model::Route, resolve: Resolve<'_>, board: &Board) -
     chain.extend(Origin::compile(access).map(Filter::Origin));
     chain.extend(shape.cors.as_ref().map(|cors| Filter::Cors(Cors::compile(cors))));
     chain.extend(shape.max_body.map(Filter::Body));
-    chain.extend(Rate::compile(route, board).map(Filter::Rate));
+    chain.extend(Rate::compile(route, board).map(|rate| Filter::Rate(Arc::new(rate))));
     chain.extend(access.basic.as_ref().map(|basic| Filter::Basic(Basic::compile(basic))));
     chain.extend(access.jwt.as_ref().map(|jwt| Filter::Jwt(Box::new(Jwt::compile(jwt, board)))));
     chain.extend(access.forward.as_ref().map(|forward| {

@@ -24,6 +24,7 @@ pub use split::{CantSwitch, RouteShown};
 use crate::board::{Board, LimitState, RouteState};
 use crate::buffer::STEP;
 use crate::filter::{Filter, cors};
+use crate::store::Settings;
 use edits::Edits;
 use pages::Pages;
 
@@ -40,6 +41,7 @@ pub struct Plan {
     pub pools: Vec<Arc<Pool>>,
     /// What the limits of its routes have done, in the order of the file.
     pub limits: Vec<Arc<LimitState>>,
+    pub(crate) store: Option<Arc<Settings>>,
     pub(crate) access: Option<model::AccessFormat>,
 }
 
@@ -148,6 +150,7 @@ impl Plan {
             routes: config.routes.iter().map(|route| compile_route(route, config, resolve, board)).collect(),
             pools,
             limits: limited.map(|route| board.limit(&route.name)).collect(),
+            store: config.redis.as_ref().map(|redis| Arc::new(Settings::compile(redis, resolve))),
             access: (config.log.access != model::AccessTo::Off).then_some(config.log.format),
         }
     }

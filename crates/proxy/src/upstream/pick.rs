@@ -41,7 +41,7 @@ enum Standing {
     Out,
     /// Its breaker is open.
     Broken,
-    /// Exchanges with it failed: only when nobody else is left.
+    /// Exchanges with it failed, or it is held down for its flapping: only when nobody else is left.
     Spare,
     In,
 }
@@ -188,10 +188,11 @@ impl LocalPool {
             let times = [until, state.suspect_until(), state.outlier().until(), breaker];
             valid_until = times.into_iter().filter(|time| *time > now).fold(valid_until, Nanos::min);
             tables.shares[i] = share;
+            let is_down = state.health() == Health::Down && !is_open;
             tables.standing[i] = match () {
-                () if state.is_draining() || state.health() == Health::Down && !is_open => Standing::Out,
+                () if state.is_draining() || is_down && !state.is_held_down() => Standing::Out,
                 () if breaker > now => Standing::Broken,
-                () if state.is_suspect(now) || backend.is_out(now) && !is_open => Standing::Spare,
+                () if is_down || state.is_suspect(now) || backend.is_out(now) && !is_open => Standing::Spare,
                 () => Standing::In,
             };
             if tables.standing[i] != Standing::In {

@@ -145,3 +145,18 @@ fn a_backend_that_drains_keeps_its_sessions_and_one_that_is_down_does_not() {
     state.set_health(Health::Down, "refused");
     assert_eq!(pool.stuck(1, &[], 0), None);
 }
+
+#[test]
+fn f11_a_backend_that_is_held_down_is_tried_where_all_others_have_failed_and_not_before() {
+    let pool = pool(BALANCES[0]);
+    let local = LocalPool::new(pool.clone(), None);
+    let mut rng = fastrand::Rng::with_seed(1);
+    let held = &pool.backends[0].state;
+    held.set_health(Health::Down, "");
+    held.set_held_down(true);
+    assert!((0..20).all(|_| local.pick(0, &[], 0, &mut rng) != Ok(0)));
+    assert!(local.has_untried(&[1, 2, 3, 4], 0));
+    assert_eq!(local.pick(0, &[1, 2, 3, 4], 0, &mut rng), Ok(0));
+    held.set_held_down(false);
+    assert_eq!(local.pick(0, &[1, 2, 3, 4], 0, &mut rng), Err(Nobody::Untried));
+}
