@@ -16,6 +16,7 @@ mod pool;
 mod queue;
 mod route;
 mod shape;
+mod split;
 mod sticky;
 pub(crate) mod test;
 mod url;
@@ -27,7 +28,7 @@ use std::ops::{Range, RangeInclusive};
 use self::listener::Taken;
 use crate::doc::{Doc, Name, Section, Value};
 use crate::keys;
-use crate::model::{Action, Config, Listener, Pool, Route, Test};
+use crate::model::{Config, Listener, Pool, Route, Test};
 use crate::report::shown;
 use crate::units::Wrong;
 
@@ -192,8 +193,7 @@ fn legal_name(name: &str) -> Result<(), Wrong> {
 }
 
 fn unused_pools(root: &Section<'_>, names: &[(Name<'_>, Value<'_>)], routes: &[Route]) {
-    let used: HashSet<usize> =
-        routes.iter().filter_map(|route| if let Action::Pool(i) = route.action { Some(i) } else { None }).collect();
+    let used: HashSet<usize> = routes.iter().flat_map(|route| route.action.pools()).collect();
     for (i, (name, _)) in names.iter().enumerate() {
         if !used.contains(&i) {
             let message = format!("no route uses the pool {}", shown(name.text));

@@ -14,6 +14,7 @@ mod queue;
 mod root;
 mod route;
 mod shape;
+mod split;
 mod sticky;
 mod test;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub(crate) use queue::QUEUE;
 pub(crate) use root::{ADMIN, LOG, ROOT};
 pub(crate) use route::{HEADER_EDITS, MATCH, REDIRECT, RESPOND, ROUTE, TIMEOUT};
 pub(crate) use shape::{CORS, ERROR_PAGE, REWRITE, SECURITY_HEADERS};
+pub(crate) use split::SHARE;
 pub(crate) use sticky::STICKY;
 pub(crate) use test::{EXPECT, TEST};
 
@@ -204,6 +206,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &LIMITS,
     &ROUTE,
     &MATCH,
+    &SHARE,
     &RESPOND,
     &REDIRECT,
     &TIMEOUT,

@@ -11,7 +11,7 @@ use wire::h1::{Body, Limits, Method, Progress, Response, Status as Parsed};
 
 use crate::admin::token;
 use crate::text;
-use crate::{Operated, Query, Reloaded, Status};
+use crate::{Operated, Query, Reloaded, Status, Switch};
 
 /// Longest silence. A reload may wait for names and checks.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -87,6 +87,16 @@ pub fn explain(address: SocketAddr, token: Option<&str>, query: &Query) -> Resul
     ask(address, "POST", "/explain", token, &body)
 }
 
+/// Has the process send a route's exchanges to another pool.
+///
+/// # Errors
+/// As [`status`].
+pub fn switch(address: SocketAddr, token: &str, asked: &Switch) -> Result<(), ClientError> {
+    let body = serde_json::to_string(asked).map_err(|error| ClientError::NotOurs(address, error.to_string()))?;
+    let longest = asked.wait_healthy.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default();
+    ask_within(address, "POST", "/switch", Some(token), &body, PATIENCE + longest).map(|_| ())
+}
+
 /// The token that a process of the same user has left for its admin listener at `port`.
 ///
 /// # Errors
@@ -96,8 +106,19 @@ pub fn token(runtime_dir: &Path, port: u16) -> io::Result<String> {
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<Value, ClientError> {
+    ask_within(address, method, path, token, body, PATIENCE)
+}
+
+fn ask_within(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+    patience: Duration,
+) -> Result<Value, ClientError> {
     let address = reachable(address);
-    let (status, body) = exchange(address, method, path, token, body)?;
+    let (status, body) = exchange(address, method, path, token, (body, patience))?;
     let value: Value = serde_json::from_slice(&body).map_err(|error| ClientError::NotOurs(address, error.to_string()))?;
     if status == 200 {
         return Ok(value);
@@ -119,10 +140,16 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn exchange(address: SocketAddr, method: &str, path: &str, token: Option<&str>, body: &str) -> Result<(u16, Vec<u8>), ClientError> {
+fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    (body, patience): (&str, Duration),
+) -> Result<(u16, Vec<u8>), ClientError> {
     let unreachable = |error| ClientError::Unreachable(address, error);
     let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(3)).map_err(unreachable)?;
-    socket.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
+    socket.set_read_timeout(Some(patience)).map_err(unreachable)?;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Accept: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",

@@ -15,6 +15,7 @@ mod metrics;
 mod reload;
 mod run;
 mod status;
+mod switch;
 mod task;
 mod tests_in_file;
 mod text;
@@ -27,6 +28,7 @@ pub use reload::Reloaded;
 pub use run::{Control, Options, Source};
 pub use status::{
     AdminStatus, Answers, BackendStatus, ConfigStatus, Connections, IssuerStatus, Latency, LimitStatus, ListenerStatus, Phase,
-    PoolStatus, ReloadFault, Status, Totals,
+    PoolStatus, ReloadFault, RouteStatus, Status, Totals,
 };
+pub use switch::Switch;
 pub use tests_in_file::load;

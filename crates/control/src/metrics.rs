@@ -7,7 +7,7 @@ use policy::Nanos;
 use policy::breaker::{Breaker, State};
 use policy::measure::value_of;
 use proxy::stats::BackendTotals;
-use proxy::{Backend, Health, LimitState, Pool};
+use proxy::{Backend, Health, LimitState, Plan, Pool};
 
 use crate::health::{Cause, Facts};
 use crate::run::Shared;
@@ -25,6 +25,7 @@ pub(crate) fn render(control: &Shared) -> String {
     traffic(&mut page, control);
     issuers(&mut page, control);
     if let Some(plan) = control.data.plan() {
+        routes(&mut page, &plan);
         pools(&mut page, &plan.pools);
         limits(&mut page, control, &plan.limits);
         backends(&mut page, control, &plan.pools);
@@ -133,6 +134,22 @@ fn issuers(page: &mut Page, control: &Shared) {
     for (url, set) in &sets {
         family.row(&[("url", url)], u8::from(set.fault().is_some()));
     }
+}
+
+fn routes(page: &mut Page, plan: &Plan) {
+    let shown = || plan.routes().filter(|route| route.pools.len() > 1 || route.switched_to.is_some());
+    let mut family = page.gauge("evenkeel_route_pool_share", "Share of a pool in a route with several, or switched to another.");
+    for route in shown() {
+        let sum: f64 = route.pools.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        match &route.switched_to {
+            Some(pool) => _ = family.row(&[("route", &route.name), ("pool", pool)], 1),
+            None => route.pools.iter().for_each(|(pool, weight)| {
+                family.row(&[("route", &route.name), ("pool", pool)], f64::from(*weight) / sum);
+            }),
+        }
+    }
+    let mut family = page.gauge("evenkeel_route_switched", "1 while a route goes to another pool than the file says.");
+    shown().for_each(|route| _ = family.row(&[("route", &route.name)], u8::from(route.switched_to.is_some())));
 }
 
 fn pools(page: &mut Page, pools: &[Arc<Pool>]) {

@@ -8,6 +8,7 @@ use proxy::Plan;
 
 use crate::discovery::{self, Snapshot, names_of};
 use crate::run::{Phase, Shared, Source};
+use crate::switch::{NotSwitched, Switch};
 use crate::{ReloadError, access_log, admin};
 
 /// Longest wait for names that have never been looked up.
@@ -159,6 +160,17 @@ impl Shared {
         self.data.publish(plan).await.map_err(ReloadError::CantListen)?;
         let plan = self.data.plan().expect("a plan has just been published, and none is ever taken back");
         Ok((plan, names))
+    }
+
+    /// Notes the switch and publishes the same configuration with it.
+    pub(crate) async fn bring_switch_into_force(self: &Arc<Self>, asked: &Switch) -> Result<(), NotSwitched> {
+        let mut force = self.force.lock().await;
+        let config = force.config.clone().ok_or(NotSwitched::NothingServed)?;
+        self.data.board().switch(&config, &asked.route, asked.pool.as_deref()).map_err(NotSwitched::Cant)?;
+        let (plan, names) = self.publish(&force, &config).await.map_err(NotSwitched::Reload)?;
+        self.checks.keep(&plan);
+        force.names = names;
+        Ok(())
     }
 
     /// Goes by what names stand for now.

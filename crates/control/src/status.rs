@@ -8,7 +8,7 @@ use config::model::Service;
 use policy::Nanos;
 use policy::balance::Weight;
 use proxy::stats::PoolTotals;
-use proxy::{Backend, KeySet, LimitState, Pool};
+use proxy::{Backend, KeySet, LimitState, Pool, RouteShown};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Facts, Shared, Source};
@@ -52,6 +52,9 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// The admin listener.
     pub admin: Option<AdminStatus>,
+    /// Routes with several pools, or switched to another.
+    #[serde(default)]
+    pub routes: Vec<RouteStatus>,
     /// In the order of the file.
     pub pools: Vec<PoolStatus>,
     /// Routes with limits, in the order of the file.
@@ -103,6 +106,18 @@ pub struct IssuerStatus {
     pub keys: usize,
     /// Why the last fetch failed; those before it are in use.
     pub fault: Option<String>,
+}
+
+/// A route with several pools, or switched to another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// The shares of its pools, as the file has them.
+    pub pools: BTreeMap<String, u16>,
+    /// The pool the operator sends everything to.
+    pub switched_to: Option<String>,
 }
 
 /// Where the configuration comes from, and how the last reload went.
@@ -388,6 +403,7 @@ pub(crate) fn collect(control: &Shared) -> Status {
         reasons: totals.reasons.iter().filter(|(_, n)| *n > 0).map(|(word, n)| ((*word).to_owned(), *n)).collect(),
         listeners: listeners(&facts),
         admin: facts.admin.map(|address| AdminStatus { address: address.to_string() }),
+        routes: plan.iter().flat_map(|plan| plan.routes()).filter_map(route_status).collect(),
         pools: pools.collect(),
         limits: plan.iter().flat_map(|plan| &plan.limits).map(|limit| limit_status(limit)).collect(),
         limit_memory_bytes: (board.rates.bytes() + board.counts.bytes()) as u64,
@@ -400,6 +416,12 @@ pub(crate) fn collect(control: &Shared) -> Status {
 
 fn issuer_status((url, set): (Service, Arc<KeySet>)) -> IssuerStatus {
     IssuerStatus { url: url.to_string(), keys: set.load().map_or(0, |keys| keys.len()), fault: set.fault() }
+}
+
+fn route_status(route: &RouteShown) -> Option<RouteStatus> {
+    let is_plain = route.pools.len() < 2 && route.switched_to.is_none();
+    let pools = route.pools.iter().cloned().collect();
+    (!is_plain).then(|| RouteStatus { name: route.name.clone(), pools, switched_to: route.switched_to.clone() })
 }
 
 fn config_status(source: &Source, facts: &Facts) -> ConfigStatus {

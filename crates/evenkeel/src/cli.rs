@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::terminal;
-use crate::{backend, check, demo, explain, operate, proxy, reload, run, status};
+use crate::{backend, check, demo, explain, operate, proxy, reload, run, status, switch};
 
 /// What every verb says when it is told no file.
 pub(crate) const DEFAULT_FILE: &str = "evenkeel.toml";
@@ -55,6 +55,8 @@ enum Verb {
     Drain(Drain),
     /// Give a backend another weight while it runs
     Weight(Weight),
+    /// Send a route's requests to another pool
+    Switch(Switch),
     /// Start three sample backends and Evenkeel in front of them
     Demo(Demo),
 }
@@ -321,6 +323,39 @@ pub(crate) struct Demo {
     pub(crate) rate: u32,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Example: blue/green.
+  $ evenkeel switch shop green --wait-healthy
+  route shop goes to pool green
+
+  $ evenkeel switch shop --back
+  route shop goes by the file again
+
+From the next request on; what runs ends where it is. It holds over reloads,
+until the file changes what the route matches or where it ends. With
+--wait-healthy nothing is switched unless every backend of the pool is up.
+Needs an [admin] table in the file.")]
+pub(crate) struct Switch {
+    /// The route's name
+    #[arg(value_name = "ROUTE")]
+    pub(crate) route: String,
+    /// The pool that takes everything
+    #[arg(value_name = "POOL", required_unless_present = "back")]
+    pub(crate) pool: Option<String>,
+    /// Go by the file again
+    #[arg(long, conflicts_with = "pool")]
+    pub(crate) back: bool,
+    /// Switch only once every backend of the pool is up
+    #[arg(long)]
+    pub(crate) wait_healthy: bool,
+    /// How long to wait for that
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = config::duration)]
+    pub(crate) timeout: Duration,
+    /// The configuration file of the running Evenkeel
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+}
+
 /// Does what the arguments say; what goes wrong is told on standard error.
 pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().verb {
@@ -334,6 +369,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Status(args) => status::status(&args),
         Verb::Drain(args) => operate::drain(&args),
         Verb::Weight(args) => operate::weight(&args),
+        Verb::Switch(args) => switch::switch(&args),
         Verb::Demo(args) => demo::demo(&args),
     };
     done.unwrap_or_else(|error| {

@@ -12,6 +12,7 @@ mod reload;
 mod run;
 mod signals;
 mod status;
+mod switch;
 mod terminal;
 
 #[global_allocator]

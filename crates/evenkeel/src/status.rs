@@ -76,6 +76,11 @@ fn render(status: &control::Status) -> String {
         out.push_str(&issuer.fault.as_ref().map(|why| format!(", not fetched again: {why}")).unwrap_or_default());
         out.push('\n');
     }
+    for route in &status.routes {
+        let shares: Vec<String> = route.pools.iter().map(|(pool, weight)| format!("{pool} {weight}")).collect();
+        let switched = route.switched_to.as_ref().map(|pool| format!(", switched to {pool}")).unwrap_or_default();
+        out.push_str(&format!("\nroute {}: {}{switched}\n", route.name, shares.join(", ")));
+    }
     for pool in &status.pools {
         out.push_str(&render_pool(pool));
     }

@@ -104,6 +104,25 @@ fn redirect_and_respond_answer_without_a_backend() {
     assert!(!running.backend_of("/", "").is_empty());
 }
 
+#[test]
+fn shop_limits_sticks_splits_and_keeps_strangers_out() {
+    let running = Running::start("shop.toml");
+    let page = running.ask("test", "/", "");
+    assert_eq!((page.status, page.get("X-Content-Type-Options")), (200, Some("nosniff")));
+    assert_eq!(running.backend_of("/api/items", ""), "two");
+    assert_eq!(running.ask("test", "/healthz", "").text(), "OK\n");
+    assert_eq!(running.ask("test", "/admin/users", "").status, 403);
+    // A client stays where it was first, by the cookie it was given.
+    let first = running.ask("test", "/checkout/", "");
+    let cookie = first.get("Set-Cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie").to_owned();
+    let stays = running.backend_of("/checkout/", &format!("Cookie: {cookie}\r\n"));
+    assert!(first.text().contains(&stays));
+    let refused = (0..20).filter(|_| running.ask("test", "/checkout/", &format!("Cookie: {cookie}\r\n")).status == 429).count();
+    assert!(refused >= 5, "{refused} of 20 at once were refused");
+    let canaries = (0..200).filter(|user| running.backend_of("/search/", &format!("Cookie: uid=u{user}\r\n")) == "three").count();
+    assert!((1..40).contains(&canaries), "{canaries} of 200 clients met the canary");
+}
+
 fn check(file: &Path) -> std::process::Output {
     Command::new(binary()).arg("check").arg(file).output().expect("the binary runs")
 }

@@ -18,6 +18,7 @@ pub mod queue;
 pub mod retry;
 mod rewrite;
 pub mod route;
+pub mod split;
 pub mod sticky;
 
 pub use key::Key;

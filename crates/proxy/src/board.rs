@@ -376,6 +376,47 @@ impl fmt::Debug for StickyKey {
     }
 }
 
+/// What is true of one route, whatever configuration is in force.
+#[derive(Debug, Default)]
+pub(crate) struct RouteState {
+    cursor: Padded<AtomicUsize>,
+    /// The pool the operator sends everything to, and what the route was then.
+    switched: Mutex<Option<Switched>>,
+}
+
+#[derive(Clone, Debug)]
+struct Switched {
+    pool: String,
+    route: u64,
+}
+
+impl RouteState {
+    /// The next turn among the route's pools, of all workers.
+    pub(crate) fn next_turn(&self) -> usize {
+        self.cursor.fetch_add(1, Relaxed)
+    }
+
+    /// The turn that comes next, left where it is.
+    pub(crate) fn turn(&self) -> usize {
+        self.cursor.load(Relaxed)
+    }
+
+    /// Where the operator sends everything, if the route is still what it was then. `route` is a hash of what the file says of it.
+    pub(crate) fn switched(&self, route: u64) -> Option<String> {
+        lock(&self.switched).as_ref().filter(|switched| switched.route == route).map(|switched| switched.pool.clone())
+    }
+
+    /// Forgets where everything was sent if the file has changed the route since.
+    pub(crate) fn keep_switched(&self, route: u64) {
+        lock(&self.switched).take_if(|switched| switched.route != route);
+    }
+
+    /// Sends everything to this pool from the next plan on, or where the file says.
+    pub(crate) fn switch(&self, pool: Option<&str>, route: u64) {
+        *lock(&self.switched) = pool.map(|pool| Switched { pool: pool.to_owned(), route });
+    }
+}
+
 /// All pools and backends that the process has known since its start.
 #[derive(Debug)]
 pub struct Board {
@@ -387,6 +428,7 @@ pub struct Board {
     listeners: Mutex<HashMap<String, Arc<AtomicU32>>>,
     latencies: Mutex<HashMap<(String, u16), Arc<Quantile>>>,
     limits: Mutex<HashMap<String, Arc<LimitState>>>,
+    routes: Mutex<HashMap<String, Arc<RouteState>>>,
     /// What each key of each rate limit owes.
     pub rates: Arc<Rates>,
     /// What runs of each key of each limit of concurrent exchanges, and of each address's connections.
@@ -407,6 +449,7 @@ impl Board {
             listeners: Mutex::default(),
             latencies: Mutex::default(),
             limits: Mutex::default(),
+            routes: Mutex::default(),
             rates: Arc::default(),
             counts: Arc::default(),
             key_sets: Mutex::default(),
@@ -438,6 +481,11 @@ impl Board {
         lock(&self.limits).entry(route.to_owned()).or_insert_with(|| Arc::new(LimitState::new(route, self.workers))).clone()
     }
 
+    /// The state of the route of this name, new if there was none.
+    pub(crate) fn route(&self, name: &str) -> Arc<RouteState> {
+        lock(&self.routes).entry(name.to_owned()).or_default().clone()
+    }
+
     /// The state of this backend of the pool, new if there was none.
     pub fn backend(&self, pool: &Arc<PoolState>, address: &str) -> Arc<BackendState> {
         let identity = format!("{}/{address}", pool.name);
@@ -462,6 +510,7 @@ impl Board {
     pub(crate) fn forget_unused(&self) {
         lock(&self.backends).retain(|_, state| Arc::strong_count(state) > 1 || state.in_flight() > 0);
         lock(&self.pools).retain(|_, state| Arc::strong_count(state) > 1);
+        lock(&self.routes).retain(|_, state| Arc::strong_count(state) > 1);
         lock(&self.limits).retain(|_, state| Arc::strong_count(state) > 1);
         lock(&self.key_sets).retain(|_, keys| Arc::strong_count(keys) > 1);
     }

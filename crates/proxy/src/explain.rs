@@ -194,6 +194,13 @@ impl Plan {
         if let Err(reason) = looked {
             return explained.refused(reason, None);
         }
+        if let Some(to) = &listener.redirect {
+            let mut fields = b"Location: ".to_vec();
+            fill(to, &asked, &mut fields);
+            explained.goes = Goes::Redirect;
+            let status = if matches!(asked.method(), b"GET" | b"HEAD") { 301 } else { 308 };
+            return explained.ours(status, &fields, None);
+        }
         if head.asterisk {
             (explained.goes, explained.status) = (Goes::Options, 200);
             explained.answer = vec![Field { name: "Allow".to_owned(), value: shown(ALLOW), secret: false }];
@@ -259,13 +266,21 @@ impl Plan {
         (listener, now, rng): (&Listener, Nanos, &mut fastrand::Rng),
     ) -> Explained {
         match &route.action {
-            Action::Pool(pool) => {
+            Action::Pool(_) | Action::Pools(_) => {
                 explained.goes = Goes::Pool;
                 explained.timeouts = Some(timeouts(route));
-                let pool = &self.pools[*pool];
+                let (pool, why) = match &route.action {
+                    Action::Pools(pools) => {
+                        let (pool, why) = pools.preview(asked, &route.name);
+                        (pool, Some(why))
+                    }
+                    Action::Pool(pool) => (*pool, route.shown.switched_to.as_ref().map(|_| "switched to by hand".to_owned())),
+                    Action::Respond { .. } | Action::Redirect { .. } => return explained,
+                };
+                let pool = &self.pools[pool];
                 let (asked_pool, nobody) = ask(pool, route, asked, now, rng);
                 explained.upstream(route, asked, effects, &asked_pool, listener);
-                explained.pool = Some(PoolAsked { why: None, ..asked_pool });
+                explained.pool = Some(PoolAsked { why, ..asked_pool });
                 match nobody {
                     Some(reason) => explained.refused(reason, Some((route, asked, effects))),
                     None => explained.answered(route, asked, effects),

@@ -131,6 +131,7 @@ impl Handle {
         let close: Vec<SocketAddr> = open.keys().filter(|address| !wanted.contains(address)).copied().collect();
         let plan = Arc::new(plan);
         self.plan.store(Some(plan.clone()));
+        plan.settle();
         open.retain(|address, _| !close.contains(address));
         let mut shares: Vec<Vec<(SocketAddr, TcpListener)>> = self.ports.iter().map(|_| Vec::new()).collect();
         for (address, bound) in fresh {

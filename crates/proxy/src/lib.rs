@@ -27,4 +27,4 @@ pub use error::{Fault, Reason};
 pub use handle::{CantListen, Handle, Options};
 pub use log::Sink as AccessLog;
 pub use net::{is_out_of_descriptors, raise_descriptor_limit};
-pub use plan::{Backend, Plan, Pool, Resolve};
+pub use plan::{Backend, CantSwitch, Plan, Pool, Resolve, RouteShown};

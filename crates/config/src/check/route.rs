@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::{access, headers, hedge, legal_name, limit, pattern, shape};
+use super::{access, headers, hedge, legal_name, limit, pattern, shape, split};
 use crate::doc::{Doc, Section, Text, Value};
 use crate::keys;
 use crate::model::{Access, Action, HeaderEdits, Part, Route, Shape, Template, Timeouts, Total, Variable};
@@ -60,7 +60,12 @@ fn read(section: &Section<'_>, i: usize, pools: &HashMap<&str, usize>) -> Option
     let log = section.flag("log");
     let hedge = hedge::read(section);
     let action = action(section, pools)?;
-    if !matches!(action, Action::Pool(_)) {
+    if !matches!(action, Action::Pools { .. })
+        && let Some(value) = section.get("cohort")
+    {
+        section.doc.warn(value.key_span(), "`cohort` has no effect without `pools`", "take it out");
+    }
+    if action.pools().is_empty() {
         for key in ["timeout", "request_headers", "rewrite", "hedge"] {
             if let Some(value) = section.get(key) {
                 section.doc.warn(value.key_span(), format!("`{key}` has no effect here: nothing goes upstream"), "take it out");
@@ -101,7 +106,7 @@ pub(crate) fn catch_all(doc: &Doc<'_>, name: &str) -> Route {
     }
 }
 
-/// Exactly one of `pool`, `respond` and `redirect`.
+/// Exactly one of `pool`, `pools`, `respond` and `redirect`.
 fn action(section: &Section<'_>, pools: &HashMap<&str, usize>) -> Option<Action> {
     const ENDS: [&str; 5] = ["pool", "respond", "redirect", "pools", "files"];
     let mut ends: Vec<_> = ENDS.into_iter().filter_map(|key| Some((key, section.get(key)?))).collect();
@@ -118,13 +123,14 @@ fn action(section: &Section<'_>, pools: &HashMap<&str, usize>) -> Option<Action>
         section.doc.fault(
             value.key_span(),
             format!("this route ends in `{}` already", ends[0].0),
-            format!("a route ends in one of `pool`, `respond` and `redirect`: take out `{key}` or the other"),
+            format!("a route ends in one of `pool`, `pools`, `respond` and `redirect`: take out `{key}` or the other"),
         );
     }
     let mut action = None;
     for (key, value) in ends {
         let read = match key {
             "pool" => value.text().and_then(|text| pool(&text, section, pools)),
+            "pools" => split::read(value, section, pools),
             "respond" => value.section(&keys::RESPOND, section.under("respond")).and_then(|section| respond(&section)),
             "redirect" => redirect(value, section),
             // Planned, and refused where the section was opened.
@@ -135,7 +141,7 @@ fn action(section: &Section<'_>, pools: &HashMap<&str, usize>) -> Option<Action>
     action
 }
 
-fn pool(text: &Text<'_>, section: &Section<'_>, pools: &HashMap<&str, usize>) -> Option<Action> {
+pub(super) fn pool(text: &Text<'_>, section: &Section<'_>, pools: &HashMap<&str, usize>) -> Option<Action> {
     if let Some(i) = pools.get(text.as_str()) {
         return Some(Action::Pool(*i));
     }

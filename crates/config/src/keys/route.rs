@@ -10,7 +10,7 @@ pub(crate) static ROUTE: Table = Table {
     path: "route",
     doc: "Which exchanges, and what becomes of them. The most specific route wins, whatever the order in the file: exact host \
           before wildcard before any; then the longer path; then the one with more conditions; ties by order. \
-          A route ends in exactly one of `pool`, `respond` and `redirect`.",
+          A route ends in exactly one of `pool`, `pools`, `respond` and `redirect`.",
     keys: &[
         optional("name", NAME, "route-1 for the first, and so on", "\"shop\"", "For logs and metrics. No two routes share one."),
         optional(
@@ -28,6 +28,23 @@ pub(crate) static ROUTE: Table = Table {
             "proxy_pass",
             "use_backend",
         ]),
+        optional(
+            "pools",
+            Kind::Array(&Kind::Table(&super::split::SHARE)),
+            "see `pool`",
+            "[{ pool = \"api\", weight = 95 }]",
+            "Several pools by share, such as a canary. The share is exact over all workers; with `cohort` it is one of clients.",
+        )
+        .also_called(&["split", "weighted_clusters"]),
+        optional(
+            "cohort",
+            Kind::Word("a part of the request", "^(client_ip|path|host|route|(header|cookie|query|cel):.+)$"),
+            "each exchange for itself",
+            "\"cookie:uid\"",
+            "With `pools`: what a client is known by, so that it stays with its pool. Requests without it go by the client's address. \
+             When the last pool of the list gains weight it keeps the clients it has.",
+        )
+        .also_called(&["sticky_by"]),
         optional(
             "respond",
             Kind::Table(&RESPOND),
@@ -133,7 +150,6 @@ pub(crate) static ROUTE: Table = Table {
         )
         .also_called(&["error_page", "errorfile"]),
         with_default("log", Kind::Flag, "true", "false", "Whether its exchanges are in the access log."),
-        planned("pools", "Several pools by share, such as a canary."),
         planned("files", "Serves a folder."),
         planned("cache", "Keeps answers."),
         optional(

@@ -43,7 +43,9 @@ fn file(table: &Table, key: &Key, value: &str) -> String {
         "route" if matches!(key.name, "respond" | "redirect") => {
             format!("{listener}[[route]]\n{lines}\n{pool}")
         }
-        "route" if key.name == "pool" => format!("{listener}[[route]]\n{lines}\n{pool}"),
+        "route" if key.name == "cohort" => format!("{listener}[[route]]\npools = [{{ pool = \"api\" }}]\n{lines}\n{pool}"),
+        "route.pools" => format!("{listener}[[route]]\n[[route.pools]]\n{lines}\n{pool}"),
+        "route" if matches!(key.name, "pool" | "pools") => format!("{listener}[[route]]\n{lines}\n{pool}"),
         "route" => format!("{listener}{route}{lines}\n{pool}"),
         "route.respond" | "route.redirect" => {
             format!("{listener}[[route]]\n[{}]\n{lines}\n{pool}", table.path)

@@ -40,6 +40,13 @@ pub struct Route {
 pub enum Action {
     /// It goes to a backend of `Config::pools[i]`.
     Pool(usize),
+    /// It goes to one of several pools, by their shares.
+    Pools {
+        /// Positions in `Config::pools` with their shares, 0 to 1000; not all are 0, no pool twice.
+        shares: Vec<(usize, u16)>,
+        /// What keeps a client with its pool; `None` takes turns.
+        cohort: Option<policy::Key>,
+    },
     /// It is answered with this, nothing goes upstream.
     Respond {
         /// 200 to 599. Default: 200.
@@ -58,6 +65,17 @@ pub enum Action {
         /// 301, 302, 303, 307 or 308. Default: 302, which browsers do not keep for ever.
         status: u16,
     },
+}
+
+impl Action {
+    /// The pools it may go to.
+    pub fn pools(&self) -> Vec<usize> {
+        match self {
+            Self::Pool(pool) => vec![*pool],
+            Self::Pools { shares, .. } => shares.iter().map(|(pool, _)| *pool).collect(),
+            Self::Respond { .. } | Self::Redirect { .. } => Vec::new(),
+        }
+    }
 }
 
 /// How long a backend may take.

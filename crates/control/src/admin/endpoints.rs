@@ -15,6 +15,7 @@ use super::operate;
 use super::socket::Peer;
 use crate::explain::{Query, explain_live};
 use crate::run::{Phase, Shared};
+use crate::switch::Switch;
 use crate::{ReloadError, metrics, status};
 
 /// One thing that can be asked.
@@ -36,9 +37,10 @@ enum Does {
     Drain,
     Weight,
     Explain,
+    Switch,
 }
 
-const ENDPOINTS: [Endpoint; 8] = [
+const ENDPOINTS: [Endpoint; 9] = [
     Endpoint {
         method: Method::GET,
         path: "/status",
@@ -82,6 +84,13 @@ const ENDPOINTS: [Endpoint; 8] = [
         kind: Kind::Read,
         what: "what would become of {\"method\", \"url\", \"headers\", \"from\"}",
         does: Does::Explain,
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/switch",
+        kind: Kind::Write,
+        what: "sends a route's exchanges to another pool: {\"route\", \"pool\", \"wait_healthy\"}; needs the token",
+        does: Does::Switch,
     },
 ];
 
@@ -131,6 +140,7 @@ impl Desk {
             Does::Drain => operated(operate::drain(&self.control, request.uri().query().unwrap_or_default()).await),
             Does::Weight => operated(operate::weight(&self.control, request.uri().query().unwrap_or_default())),
             Does::Explain => self.explain(request).await,
+            Does::Switch => self.switch(request).await,
         }
     }
 
@@ -144,6 +154,21 @@ impl Desk {
         };
         explain_live(&plan, self.control.data.now(), &query)
             .map_or_else(|why| bad_request(&why), |explained| json(StatusCode::OK, &explained))
+    }
+
+    async fn switch(&self, request: Request<Body>) -> Response {
+        let asked: Switch = match body(request).await {
+            Ok(asked) => asked,
+            Err(why) => return bad_request(&why),
+        };
+        let control = self.control.clone();
+        // In a task of its own: a client that goes away must not leave it half done.
+        let outcome = tokio::spawn(async move { control.switch(&asked).await.map_err(|why| (why.word(), why.text(&asked))) }).await;
+        match outcome {
+            Ok(Ok(())) => json(StatusCode::OK, &json!({"status": "switched"})),
+            Ok(Err((word, text))) => json(StatusCode::CONFLICT, &json!({"error": text, "reason": word})),
+            Err(_) => json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": "the switch broke off", "reason": "internal"})),
+        }
     }
 
     async fn reload(&self) -> Response {

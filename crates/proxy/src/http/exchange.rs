@@ -141,6 +141,8 @@ pub(super) struct Exchange<'c> {
     pub(super) closing: Option<Nanos>,
     /// Part of the body may be with the pump and no longer in the buffer.
     body_pumped: bool,
+    /// The pool that was asked.
+    pool: Option<usize>,
     pub(super) at: Option<Place>,
     /// Where the client was before, in a pool that is sticky.
     pub(super) session: Session,
@@ -172,6 +174,7 @@ impl<'c> Exchange<'c> {
             keep,
             closing: None,
             body_pumped: false,
+            pool: None,
             at: None,
             session: Session::default(),
             retry_after: None,
@@ -211,6 +214,10 @@ impl<'c> Exchange<'c> {
         }
         match &route.action {
             Action::Pool(pool) => self.forward(*pool, route).await,
+            Action::Pools(pools) => {
+                let pool = pools.pick(&self.asked(), &route.name);
+                self.forward(pool, route).await
+            }
             Action::Respond { status, body, content_type, headers } => {
                 let mut fields = Vec::new();
                 headers.write(&self.asked(), &mut fields);
@@ -303,6 +310,7 @@ impl<'c> Exchange<'c> {
     /// Sends the request to the pool's backends, one after the other if need be, and passes the answer on.
     async fn forward(&mut self, pool: usize, route: &Route) -> After {
         let local = self.local.clone();
+        self.pool = Some(pool);
         let local_pool = &local.pools[pool];
         let target = &local_pool.pool;
         target.state.cells[self.conn.worker.id].exchanges.add(1);
@@ -678,8 +686,8 @@ impl<'c> Exchange<'c> {
         if let Some(reason) = self.reason {
             cells.reason(reason).add(1);
         }
-        if let Some(Action::Pool(pool)) = self.route.map(|i| &self.local.plan.routes[i].action) {
-            let cells = &self.local.pools[*pool].pool.state.cells[self.conn.worker.id];
+        if let Some(pool) = self.pool {
+            let cells = &self.local.pools[pool].pool.state.cells[self.conn.worker.id];
             cells.latency.record(took);
             if self.reason.is_some_and(|reason| reason != Reason::ClientGone) {
                 cells.errors.add(1);

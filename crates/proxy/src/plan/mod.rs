@@ -5,6 +5,7 @@ pub(crate) mod edits;
 mod hedge;
 pub(crate) mod pages;
 mod pool;
+pub(crate) mod split;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -20,8 +21,9 @@ use policy::route::Router;
 
 pub(crate) use pool::Queue;
 pub use pool::{Backend, Pool};
+pub use split::{CantSwitch, RouteShown};
 
-use crate::board::{Board, LimitState};
+use crate::board::{Board, LimitState, RouteState};
 use crate::buffer::STEP;
 use crate::filter::{Filter, cors};
 use crate::store::Settings;
@@ -112,6 +114,10 @@ pub(crate) struct TooMany;
 pub(crate) struct Route {
     pub(crate) name: String,
     pub(crate) action: Action,
+    /// For what outlives this plan.
+    pub(crate) state: Arc<RouteState>,
+    pub(crate) fingerprint: u64,
+    pub(crate) shown: RouteShown,
     pub(crate) connect: Nanos,
     pub(crate) response: Nanos,
     pub(crate) total: Nanos,
@@ -147,6 +153,7 @@ impl Route {
 #[derive(Debug)]
 pub(crate) enum Action {
     Pool(usize),
+    Pools(split::Pools),
     Respond { status: u16, body: Vec<u8>, content_type: String, headers: Edits },
     Redirect { to: model::Template, status: u16 },
 }
@@ -160,7 +167,7 @@ impl Plan {
         Self {
             listeners: config.listeners.iter().map(|listener| Arc::new(compile_listener(listener, board))).collect(),
             router: Router::new(config.routes.iter().map(|route| route.rule.clone()).collect()),
-            routes: config.routes.iter().map(|route| compile_route(route, resolve, board)).collect(),
+            routes: config.routes.iter().map(|route| compile_route(route, config, resolve, board)).collect(),
             pools,
             limits: limited.map(|route| board.limit(&route.name)).collect(),
             store: config.redis.as_ref().map(|redis| Arc::new(Settings::compile(redis, resolve))),
@@ -170,6 +177,16 @@ impl Plan {
 
     pub(crate) fn listener(&self, address: SocketAddr) -> Option<&Arc<Listener>> {
         self.listeners.iter().find(|listener| listener.addresses.contains(&address))
+    }
+
+    /// Its routes with where they go, in the order of the file.
+    pub fn routes(&self) -> impl Iterator<Item = &RouteShown> {
+        self.routes.iter().map(|route| &route.shown)
+    }
+
+    /// It is in force: what was switched and has been changed in the file since goes by the file.
+    pub(crate) fn settle(&self) {
+        self.routes.iter().for_each(|route| route.state.keep_switched(route.fingerprint));
     }
 
     /// Every address that is to be listened on.
@@ -204,19 +221,15 @@ fn compile_listener(listener: &model::Listener, board: &Board) -> Listener {
     }
 }
 
-fn compile_route(route: &model::Route, resolve: Resolve<'_>, board: &Board) -> Route {
+fn compile_route(route: &model::Route, config: &model::Config, resolve: Resolve<'_>, board: &Board) -> Route {
+    let state = board.route(&route.name);
+    let (action, switched_to) = split::action(route, config, &state);
     Route {
         name: route.name.clone(),
-        action: match &route.action {
-            model::Action::Pool(pool) => Action::Pool(*pool),
-            model::Action::Respond { status, body, content_type, headers } => Action::Respond {
-                status: *status,
-                body: body.clone(),
-                content_type: content_type.clone(),
-                headers: Edits::of_fields(headers),
-            },
-            model::Action::Redirect { to, status } => Action::Redirect { to: to.clone(), status: *status },
-        },
+        shown: RouteShown { name: route.name.clone(), pools: shares(route, config), switched_to },
+        fingerprint: split::fingerprint(route),
+        state,
+        action,
         connect: nanos(route.timeout.connect),
         response: nanos(route.timeout.response),
         total: nanos(route.timeout.total.limit),
@@ -249,6 +262,14 @@ fn response_edits(route: &model::Route) -> Edits {
         edits = edits.with_defaults(preset);
     }
     if route.shape.cors.is_some() { edits.dropping(cors::FIELDS) } else { edits }
+}
+
+fn shares(route: &model::Route, config: &model::Config) -> Vec<(String, u16)> {
+    let shares = match &route.action {
+        model::Action::Pools { shares, .. } => shares.clone(),
+        action => action.pools().into_iter().map(|pool| (pool, 1)).collect(),
+    };
+    shares.into_iter().map(|(pool, weight)| (config.pools[pool].name.clone(), weight)).collect()
 }
 
 /// Far enough for ever, near enough that sums don't overflow.
