@@ -54,7 +54,7 @@ async fn what_is_not_there_says_what_is() {
     let backend = Backend::start().await;
     let stage = Stage::start(&one_pool(&[backend.address], HEALTH)).await;
     let answer = stage.ask_admin("GET", "/", &[]).await;
-    assert_eq!((answer.status, answer.json()["endpoints"].as_array().unwrap().len()), (404, 5));
+    assert_eq!((answer.status, answer.json()["endpoints"].as_array().unwrap().len()), (404, 9));
     let answer = stage.ask_admin("GET", "/reload", &[]).await;
     assert!(answer.status == 405 && answer.head.to_lowercase().contains("\r\nallow: post"), "{answer:?}");
 }

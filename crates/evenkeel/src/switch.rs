@@ -13,7 +13,7 @@ pub(crate) fn switch(args: &Switch) -> anyhow::Result<ExitCode> {
     let Some(admin) = &config.admin else { bail!("{} has no [admin] table, so there is nobody to ask", args.config.display()) };
     let pool = if args.back { None } else { args.pool.clone() };
     let asked =
-        control::Switch { route: args.route.clone(), pool, wait_healthy: args.wait_healthy.then(|| args.timeout.as_secs_f64()) };
+        control::Switch { route: args.route.clone(), pool, wait_healthy: args.wait_healthy.then_some(args.timeout.as_secs_f64()) };
     match client::switch(admin.listen, &reload::token(admin)?, &asked) {
         Ok(()) => {
             let done = match &asked.pool {

@@ -150,7 +150,7 @@ fn f9_who_leaves_gives_its_place_in_line_and_at_the_backend_to_the_next_within_1
     assert!(since.elapsed() < MS * 150, "after {:?}", since.elapsed());
     let since = Instant::now();
     drop(served);
-    assert!(backend.wait_until(SECOND, |seen| seen.len() == 2), "the place is not free");
+    until("the place is not free", || order(&backend).len() == 2);
     assert!(since.elapsed() < MS * 150, "after {:?}", since.elapsed());
     assert_eq!(order(&backend), ["/served", "/stays"]);
 }

@@ -1,3 +1,5 @@
+//! The order of the line, whoever joins and leaves.
+
 use proptest::prelude::*;
 
 use super::*;
