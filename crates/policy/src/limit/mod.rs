@@ -1,6 +1,6 @@
 //! Limits: how often, and how many at one time, for each key.
 //!
-//! Both kinds keep a word for each key in a [`table`] that all workers share: a rate the moment at which the key owes nothing any more, a
+//! Both kinds keep a word for each key in a table that all workers share: a rate the moment at which the key owes nothing any more, a
 //! count the number that runs now. Neither word means anything once it has run out, so tables forget without harm.
 
 mod concurrent;
