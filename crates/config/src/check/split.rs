@@ -12,7 +12,9 @@ pub(super) fn read(value: Value<'_>, route: &Section<'_>, pools: &HashMap<&str, 
     let span = value.span();
     let mut once = HashSet::new();
     let mut shares = Vec::new();
-    for item in value.array()? {
+    let items = value.array()?;
+    let written = items.len();
+    for item in items {
         let Some(section) = item.section(&keys::SHARE, route.under("pools")) else { continue };
         let weight: u16 = section.integer("weight");
         let Some(text) = section.require("pool").and_then(Value::text) else { continue };
@@ -21,6 +23,10 @@ pub(super) fn read(value: Value<'_>, route: &Section<'_>, pools: &HashMap<&str, 
             section.doc.fault(text.span(), format!("{} is in this list twice", text.shown()), "add the weights up");
         }
         shares.push((pool, weight));
+    }
+    // Of a list with faults of its own not all is known.
+    if shares.len() < written {
+        return None;
     }
     if shares.iter().all(|(_, weight)| *weight == 0) {
         route.doc.missing(span, "no pool of this list has a share", "give at least one a `weight` above 0");
