@@ -24,6 +24,7 @@ pub(super) fn read(value: Value<'_>, route: &Section<'_>, pools: &HashMap<&str, 
         }
         shares.push((pool, weight));
     }
+    let cohort = route.get("cohort").and_then(Value::text).and_then(|text| text.read(key::read));
     // Of a list with faults of its own not all is known.
     if shares.len() < written {
         return None;
@@ -32,5 +33,5 @@ pub(super) fn read(value: Value<'_>, route: &Section<'_>, pools: &HashMap<&str, 
         route.doc.missing(span, "no pool of this list has a share", "give at least one a `weight` above 0");
         return None;
     }
-    Some(Action::Pools { shares, cohort: route.get("cohort").and_then(Value::text).and_then(|text| text.read(key::read)) })
+    Some(Action::Pools { shares, cohort })
 }
