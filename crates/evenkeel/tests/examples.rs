@@ -9,7 +9,7 @@ use testkit::{Evenkeel, client};
 /// An example that runs, with recording backends in the place of ports 8001 to 8003.
 struct Running {
     proxy: Evenkeel,
-    _backends: [Recording; 3],
+    backends: [Recording; 3],
 }
 
 impl Running {
@@ -20,7 +20,7 @@ impl Running {
             text = text.replace(&format!("127.0.0.1:{port}"), &backend.address().to_string());
         }
         text = text.replace("0.0.0.0:8000", "LISTEN").replace("127.0.0.1:9900", "ADMIN");
-        Running { proxy: Evenkeel::start(&binary(), &text), _backends: backends }
+        Running { proxy: Evenkeel::start(&binary(), &text), backends }
     }
 
     /// Who answered a GET with these fields.
@@ -91,6 +91,26 @@ fn weights_and_backup_shares_three_to_one_and_spares_the_backup() {
     let answered: Vec<String> = (0..8).map(|_| running.backend_of("/", "")).collect();
     let count = |name: &str| answered.iter().filter(|seen| *seen == name).count();
     assert_eq!((count("one"), count("two"), count("three")), (6, 2, 0), "{answered:?}");
+}
+
+#[test]
+fn weights_and_backup_turns_to_the_backup_when_the_others_die() {
+    let mut running = Running::start("weights-and-backup.toml");
+    running.backends[0].kill();
+    assert!((0..6).all(|_| running.backend_of("/", "") == "two"));
+    running.backends[1].kill();
+    assert!((0..6).all(|_| running.backend_of("/", "") == "three"));
+}
+
+#[test]
+fn fail_over_leaves_a_dead_backend_without_an_error() {
+    let mut running = Running::start("fail-over.toml");
+    let served = |running: &Running| -> Vec<String> { (0..6).map(|_| running.backend_of("/", "")).collect() };
+    let before = served(&running);
+    assert!(["one", "two", "three"].iter().all(|name| before.iter().filter(|seen| seen == name).count() == 2), "{before:?}");
+    running.backends[1].kill();
+    let after = served(&running);
+    assert!(after.iter().all(|name| name != "two") && after.iter().any(|name| name == "one"), "{after:?}");
 }
 
 #[test]
