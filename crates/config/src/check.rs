@@ -1,6 +1,7 @@
 //! From the document to the model: each table is read by its own file, this one puts them together.
 
 mod access;
+mod adaptive;
 mod backend;
 mod guard;
 mod headers;

@@ -5,6 +5,7 @@
 //! it; a key that is served for the first time loses its `planned` and gains a kind.
 
 mod access;
+mod adaptive;
 mod guard;
 mod health;
 mod limit;
@@ -21,6 +22,7 @@ mod test;
 mod tests;
 
 pub(crate) use access::{BASIC_AUTH, FORWARD_AUTH, JWT};
+pub(crate) use adaptive::ADAPTIVE;
 pub(crate) use guard::{BREAKER, PASSIVE};
 pub(crate) use health::{HEALTH, HEALTH_TLS};
 pub(crate) use limit::{CONCURRENCY, RATE_LIMIT, REDIS};
@@ -231,6 +233,7 @@ pub(crate) const TABLES: &[&Table] = &[
     &IDLE,
     &STICKY,
     &QUEUE,
+    &ADAPTIVE,
     &REDIS,
     &TEST,
     &EXPECT,

@@ -171,6 +171,13 @@ fn pools(page: &mut Page, pools: &[Arc<Pool>]) {
     queues().for_each(|(_, labels, totals)| _ = family.row(labels, totals.queued));
     let mut family = page.counter("evenkeel_pool_queue_wait_seconds_total", "How long exchanges waited for a backend with room.");
     queues().for_each(|(_, labels, totals)| _ = family.row(labels, totals.queue_wait as f64 / 1e9));
+    let limits = || totals.iter().filter_map(|(pool, labels, _)| Some((pool.adaptive.as_ref()?, labels)));
+    let mut family = page.gauge("evenkeel_pool_adaptive_limit", "Exchanges that a pool may have at one time, as its latency says.");
+    limits().for_each(|(limit, labels)| _ = family.row(labels, limit.limit()));
+    let mut family = page.gauge("evenkeel_pool_adaptive_in_flight", "Exchanges of a pool that count for its adaptive limit.");
+    limits().for_each(|(limit, labels)| _ = family.row(labels, limit.running()));
+    let mut family = page.counter("evenkeel_pool_adaptive_refused_total", "Exchanges that a pool's adaptive limit refused.");
+    limits().for_each(|(limit, labels)| _ = family.row(labels, limit.refused()));
     let mut family =
         page.counter("evenkeel_pool_sessions_total", "Answers of a sticky pool, by what became of the client's session.");
     for (pool, _, totals) in totals.iter().filter(|(pool, ..)| pool.is_sticky()) {

@@ -241,6 +241,9 @@ pub struct PoolStatus {
     /// The line before its backends; `None` where nobody waits.
     #[serde(default)]
     pub queue: Option<QueueStatus>,
+    /// The limit of exchanges at one time that finds itself; `None` without one.
+    #[serde(default)]
+    pub adaptive: Option<AdaptiveStatus>,
     /// The breaker of the pool as a whole: `closed`, `open` or `half_open`; `None` without one.
     pub breaker: Option<String>,
     /// So few backends are healthy that their health is ignored.
@@ -272,6 +275,20 @@ pub struct QueueStatus {
     pub waited: u64,
     /// How long they did on average. Unit: milliseconds.
     pub mean_wait_ms: f64,
+}
+
+/// How a limit that finds itself stands.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AdaptiveStatus {
+    /// Most exchanges that may run now.
+    pub limit: u32,
+    /// Exchanges that run now.
+    pub in_flight: u32,
+    /// Exchanges refused since the limit began.
+    pub refused: u64,
+    /// The latency of the pool when it isn't hurried; 0 while it's unknown. Unit: milliseconds.
+    pub base_ms: f64,
 }
 
 /// How clients of a sticky pool stayed.
@@ -471,6 +488,12 @@ fn pool_status(control: &Shared, pool: &Pool, faults: &BTreeMap<String, String>,
             length,
             waited: totals.queued,
             mean_wait_ms: totals.queue_wait as f64 / 1e6 / totals.queued.max(1) as f64,
+        }),
+        adaptive: pool.adaptive.as_ref().map(|limit| AdaptiveStatus {
+            limit: limit.limit(),
+            in_flight: limit.running(),
+            refused: limit.refused(),
+            base_ms: limit.base() as f64 / 1e6,
         }),
         breaker: pool.pool_breaker().map(|_| pool.state.breaker().state(now).word().to_owned()),
         failing_open: pool.is_failing_open(now),

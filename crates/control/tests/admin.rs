@@ -91,7 +91,8 @@ async fn status_tells_what_happened() {
 #[tokio::test]
 async fn promtool_finds_nothing_wrong_with_the_metrics() {
     let backend = Backend::start().await;
-    let stage = Stage::start(&one_pool(&[backend.address], HEALTH)).await;
+    let pool = format!("{HEALTH}\nadaptive_concurrency = true");
+    let stage = Stage::start(&one_pool(&[backend.address], &pool)).await;
     for _ in 0..20 {
         stage.get("/").await;
     }

@@ -136,6 +136,12 @@ fn render_pool(pool: &PoolStatus) -> String {
             queue.waiting, queue.length, queue.waited, queue.mean_wait_ms
         ));
     }
+    if let Some(limit) = &pool.adaptive {
+        out.push_str(&format!(
+            "adaptive limit: {} of {} at one time, {} refused, unhurried latency {:.2} ms\n",
+            limit.in_flight, limit.limit, limit.refused, limit.base_ms
+        ));
+    }
     if let Some(sticky) = &pool.sticky {
         let remembered = sticky.remembered.map_or_else(String::new, |n| format!(", {n} remembered"));
         out.push_str(&format!("sessions: {} kept, {} begun, {} moved{remembered}\n", sticky.kept, sticky.begun, sticky.moved));

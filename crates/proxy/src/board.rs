@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use config::model::Service;
 use policy::breaker::Breaker;
-use policy::limit::{Counts, Rates};
+use policy::limit::{Adaptive, Counts, Params, Rates};
 
 pub use keys::KeySet;
 use policy::measure::{Ewma, Quantile};
@@ -84,6 +84,7 @@ pub struct PoolState {
     /// Told when a worker suspects a backend, so that the health check looks at once.
     suspicion: Notify,
     sessions: Mutex<Option<(SessionTerms, Arc<Table>)>>,
+    adaptive: Mutex<Option<Arc<Adaptive>>>,
     /// Who waits for one of its backends to have room.
     pub(crate) line: Line,
 }
@@ -100,6 +101,7 @@ impl PoolState {
             serves: AtomicBool::new(false),
             suspicion: Notify::new(),
             sessions: Mutex::default(),
+            adaptive: Mutex::default(),
             line: Line::default(),
         }
     }
@@ -149,6 +151,15 @@ impl PoolState {
         match &*known {
             Some((terms, table)) if *terms == wanted => table.clone(),
             _ => known.insert((wanted, Arc::new(Table::new(clients, ttl)))).1.clone(),
+        }
+    }
+
+    /// The limit that finds itself: the one before, unless its terms have changed.
+    pub(crate) fn adaptive(&self, params: Params) -> Arc<Adaptive> {
+        let mut known = lock(&self.adaptive);
+        match &*known {
+            Some(adaptive) if *adaptive.params() == params => adaptive.clone(),
+            _ => known.insert(Arc::new(Adaptive::new(params))).clone(),
         }
     }
 
@@ -534,6 +545,15 @@ mod tests {
         backend.begin();
         let again = board.backend(&board.pool("api"), "10.0.0.1:80");
         assert_eq!((again.health(), again.reason().as_str(), again.in_flight()), (Health::Down, "refused", 1));
+    }
+
+    #[test]
+    fn a_limit_that_finds_itself_is_kept_until_its_terms_change() {
+        let board = Board::new(1);
+        let params = Params::default();
+        let limit = board.pool("api").adaptive(params);
+        assert!(Arc::ptr_eq(&limit, &board.pool("api").adaptive(params)));
+        assert!(!Arc::ptr_eq(&limit, &board.pool("api").adaptive(Params { max: 10, ..params })));
     }
 
     #[test]

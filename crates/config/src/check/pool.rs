@@ -7,7 +7,7 @@ use policy::Key;
 use policy::balance::{Balance, Hash, HashMethod};
 use policy::retry::{Backoff, BudgetParams, Conditions, Retry};
 
-use super::{backend, guard, health, key, queue, statuses, sticky};
+use super::{adaptive, backend, guard, health, key, queue, statuses, sticky};
 use crate::doc::{Doc, Section, Value};
 use crate::keys;
 use crate::model::{Address, Backend, Idle, Pool};
@@ -26,6 +26,7 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Pool {
         guard: guard::read(section),
         sticky: sticky::read(section),
         queue: queue::read(section),
+        adaptive: adaptive::read(section),
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn of(absent: &Section<'_>, name: &str, backends: Vec<Backend>) -> Po
         guard: guard::read(absent),
         sticky: None,
         queue: queue::read(absent),
+        adaptive: None,
     }
 }
 

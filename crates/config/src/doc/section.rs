@@ -131,6 +131,10 @@ impl<'a> Section<'a> {
         T::try_from(self.get(name)?.integer()?).ok()
     }
 
+    pub(crate) fn number(&self, name: &str) -> f64 {
+        self.read(name, Value::number, |text| text.parse().map_err(|_| Wrong::new("not a number", "")))
+    }
+
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.read(name, Value::flag, |text| Ok(text == "true"))
     }

@@ -1,5 +1,6 @@
 //! `[pool.NAME]` and the tables in it.
 
+use super::adaptive::ADAPTIVE;
 use super::guard::{BREAKER_OR_OFF, PASSIVE_OR_OFF};
 use super::health::HEALTH_OR_OFF;
 use super::queue::QUEUE;
@@ -48,6 +49,13 @@ pub(crate) static POOL: Table = Table {
             "1024 long, 5 s",
             "{ length = 100, timeout = \"2s\" }",
             "Holds exchanges while every backend is at its `max_connections`. `false` answers 503 at once.",
+        ),
+        optional(
+            "adaptive_concurrency",
+            Kind::Either(&[Kind::Flag, Kind::Table(&ADAPTIVE)]),
+            "off",
+            "{ max = 200 }",
+            "Bounds the exchanges at one time by a limit that finds itself from the latency. `true` takes the defaults.",
         ),
         with_default(
             "slow_start",

@@ -31,6 +31,8 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     /// How exchanges wait for a backend with room; `None` where they do not.
     pub queue: Option<Queue>,
+    /// The limit of exchanges at one time that finds itself; `None` without one.
+    pub adaptive: Option<policy::limit::Params>,
 }
 
 /// One server of a pool.

@@ -2,11 +2,15 @@
 //!
 //! Both kinds keep a word for each key in a table that all workers share: a rate the moment at which the key owes nothing any more, a
 //! count the number that runs now. Neither word means anything once it has run out, so tables forget without harm.
+//!
+//! [`Adaptive`] is of another kind: one limit for a whole pool, which finds itself.
 
+mod adaptive;
 mod concurrent;
 mod rate;
 mod table;
 
+pub use adaptive::{Adaptive, Params, Running};
 pub use concurrent::{Claim, Counts};
 pub use rate::{Account, Rates, Terms, Verdict};
 

@@ -150,6 +150,8 @@ impl Effects {
 pub(crate) enum Held {
     /// A place under a limit of concurrent exchanges.
     Place(#[expect(dead_code, reason = "dropping it is all its use")] policy::limit::Claim),
+    /// One of those that a pool's adaptive limit allows.
+    Running(#[expect(dead_code, reason = "dropping it is all its use")] policy::limit::Running),
 }
 
 /// The answer with which a filter ends an exchange.

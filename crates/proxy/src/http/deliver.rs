@@ -18,6 +18,7 @@ use super::head::{self, Changes, Ends};
 use super::reply::Reply;
 use super::tunnel;
 use crate::error::Reason;
+use crate::filter::Held;
 use crate::plan::Route;
 
 /// How passing on an answer ended.
@@ -36,6 +37,8 @@ impl Exchange<'_> {
         self.observe(&up, at, heard);
         self.remember(at);
         if self.conn.scratch.answer.status == 101 {
+            // A tunnel lasts for as long as people talk, which says nothing of the load.
+            self.conn.scratch.effects.held.retain(|held| !matches!(held, Held::Running(_)));
             return self.upgrade(up, route).await;
         }
         if let Some(page) = route.pages.upstream(self.status) {
@@ -111,6 +114,10 @@ impl Exchange<'_> {
             class.add(1);
         }
         up.in_flight.note(Said::Answer(status), now.saturating_sub(up.begun), || now);
+        // An error may be quick because nothing was done.
+        if let Some(limit) = pool.adaptive.as_ref().filter(|_| status < 500) {
+            limit.sample(now.saturating_sub(up.begun), now);
+        }
         if pool.balance == Balance::LeastResponseTime {
             state.observe_latency(now.saturating_sub(up.begun), now);
         }

@@ -20,7 +20,7 @@ use super::pause::retry_after;
 use super::reply::{ALLOW, Form, Reply, error_fields};
 use crate::buffer::{Buffer, STEP};
 use crate::error::Reason;
-use crate::filter::{Ending, Here, Step};
+use crate::filter::{Ending, Held, Here, Step};
 use crate::log;
 use crate::message::{AddressText, Asked};
 use crate::plan::edits::fill;
@@ -314,6 +314,12 @@ impl<'c> Exchange<'c> {
         let local_pool = &local.pools[pool];
         let target = &local_pool.pool;
         target.state.cells[self.conn.worker.id].exchanges.add(1);
+        if let Some(limit) = &target.adaptive {
+            match limit.claim(self.ready) {
+                Some(running) => self.conn.scratch.effects.held.push(Held::Running(running)),
+                None => return self.fail(Reason::Overloaded).await,
+            }
+        }
         target.budget.deposit(self.started);
         let key = self.key(&target.balance, route);
         if let Some(sticky) = &target.sticky {
@@ -556,6 +562,11 @@ impl<'c> Exchange<'c> {
             Trouble::Final(Reason::ClientGone | Reason::TotalTimeout) => Said::TooLate,
             Trouble::Final(_) => return,
         };
+        if let (Said::Nothing(Failure::ResponseTimeout), Some(limit)) =
+            (&said, &self.local.pools[in_flight.at().pool].pool.adaptive)
+        {
+            limit.sample(now.saturating_sub(begun), now);
+        }
         in_flight.note(said, now.saturating_sub(begun), || now);
     }
 

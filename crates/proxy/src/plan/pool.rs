@@ -7,6 +7,7 @@ use std::time::Duration;
 use config::model::{self, Address};
 use policy::Nanos;
 use policy::balance::{Balance, Hash, Weight};
+use policy::limit::Adaptive;
 use policy::queue::Who;
 use policy::retry::{Budget, Retry};
 use policy::{Key, breaker, outlier};
@@ -39,6 +40,8 @@ pub struct Pool {
     pub(crate) sticky: Option<Sticky>,
     /// `None` where no backend has a limit, or nobody is to wait.
     pub(crate) queue: Option<Queue>,
+    /// The limit of exchanges at one time that finds itself; `None` without one.
+    pub adaptive: Option<Arc<Adaptive>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) attempt_timeout: Option<Nanos>,
     pub(crate) idle_connections: usize,
@@ -116,6 +119,7 @@ impl Pool {
         Self {
             name: pool.name.clone(),
             budget: state.budget(pool.retry.budget),
+            adaptive: pool.adaptive.map(|params| state.adaptive(params)),
             queue: pool.queue.as_ref().filter(|_| backends.iter().any(is_limited)).map(|queue| Queue::compile(queue, &state)),
             sticky: pool.sticky.as_ref().map(|sticky| Sticky::compile(sticky, &backends, &state, board)),
             state,
