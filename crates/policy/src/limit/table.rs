@@ -102,13 +102,23 @@ impl Table {
                 continue;
             }
             if owner.compare_exchange(before, key, SeqCst, SeqCst).is_ok() {
-                return Some(place);
+                // Another worker may have put the same key elsewhere meanwhile: the first place in order is the one that is found.
+                return match self.find(key) {
+                    Some(first) if first != place => {
+                        // Left where it is if somebody has counted there: it runs out by itself.
+                        if is_free(word.load(SeqCst)) {
+                            let _ = owner.compare_exchange(key, 0, SeqCst, SeqCst);
+                        }
+                        Some(first)
+                    }
+                    _ => Some(place),
+                };
             }
         }
         None
     }
 
-    /// The first free place, or that of the smallest word; whether somebody has to go for it.
+    /// The first free place, or the one another worker has just given the key, or that of the smallest word; whether somebody has to go for it.
     fn choose(&self, key: u64, is_free: &impl Fn(u64) -> bool, may_evict: bool) -> Option<(Place, bool)> {
         let mut smallest: Option<(u64, Place)> = None;
         for level in 0..LEVELS.len() {
@@ -116,8 +126,8 @@ impl Table {
             let words = &self.segment(level, segment)[bucket];
             for way in 0..WAYS {
                 let place = Place { level: level as u8, way: way as u8, bucket: bucket as u16, segment: segment as u16 };
-                let word = words.words[way].load(SeqCst);
-                if words.keys[way].load(SeqCst) == 0 || is_free(word) {
+                let (owner, word) = (words.keys[way].load(SeqCst), words.words[way].load(SeqCst));
+                if owner == 0 || owner == key || is_free(word) {
                     return Some((place, false));
                 }
                 if smallest.is_none_or(|(least, _)| word < least) {
